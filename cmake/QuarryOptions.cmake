@@ -1,0 +1,40 @@
+# Language level, warnings, sanitizers, compiler cache and linker: the same for every target.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(QUARRY_CCACHE ccache)
+if(QUARRY_CCACHE)
+  # Precompiled headers need the relaxed checks, or every user of one misses the cache.
+  set(QUARRY_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${QUARRY_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${QUARRY_LAUNCHER})
+  set(CMAKE_C_COMPILER_LAUNCHER ${QUARRY_LAUNCHER})
+endif()
+find_program(QUARRY_MOLD mold)
+if(QUARRY_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(quarry_flags INTERFACE)
+target_compile_options(quarry_flags INTERFACE -Wall -Wextra -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(quarry_flags INTERFACE -Wthread-safety -Werror=thread-safety)
+elseif(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # gcc 12 reports these falsely for std::variant, std::optional and coroutine frames when it inlines.
+  target_compile_options(quarry_flags INTERFACE -Wno-maybe-uninitialized -Wno-restrict
+                         -Wno-stringop-overflow -Wno-array-bounds)
+endif()
+target_include_directories(quarry_flags INTERFACE ${CMAKE_SOURCE_DIR})
+
+if(QUARRY_SANITIZE)
+  add_compile_options(-fsanitize=${QUARRY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${QUARRY_SANITIZE})
+endif()
+if(QUARRY_COVERAGE)
+  add_compile_options(--coverage -fprofile-update=atomic)
+  add_link_options(--coverage)
+endif()

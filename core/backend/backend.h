@@ -1,0 +1,95 @@
+// What any database must do. A Backend is one shard's database as one loop sees it: a pool of sessions, or a wrapper
+// around another Backend. It belongs to one loop: called and completed on that loop's thread only.
+// Arguments that are references outlive the returned Async (the call's root frame owns them).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/base/async.h"
+#include "core/base/context.h"
+#include "core/model/statement.h"
+
+namespace quarry {
+
+// Rows of one statement as they come. One user; Next is not called again before it has answered.
+class RowStream {
+ public:
+  // Dropping it stops the statement in the database.
+  virtual ~RowStream() = default;
+  // Known once Open has answered.
+  virtual RowHeader header() const = 0;
+  // The next rows; an empty batch is the end. The database is not read ahead by more than one batch.
+  virtual Async<absl::StatusOr<RowBatch>> Next(const CallContext& ctx) = 0;
+  // After the end: rows written by the statement, 0 for reads.
+  virtual int64_t affected() const = 0;
+};
+
+enum class Isolation : uint8_t { kDefault, kReadCommitted, kRepeatableRead, kSerializable };
+
+struct SessionOptions {
+  // True opens a transaction at once; false leaves each statement on its own (autocommit).
+  bool transaction = true;
+  bool read_only = false;  // Enforced by the database.
+  Isolation isolation = Isolation::kDefault;  // SQLite is serializable whatever is asked.
+};
+
+// How a commit ended.
+struct CommitOutcome {
+  bool committed = false;
+  std::string warning;  // A server notice that weakens durability; empty is good.
+};
+
+// One connection, leased to one user. Dropping it rolls back what is open and gives the connection back to its pool
+// when that is known to be clean; otherwise the connection is closed.
+class Session {
+ public:
+  virtual ~Session() = default;
+  // All statements of `step` in order in the open transaction; each step is atomic (an error undoes the step, and the
+  // transaction can go on, except after kAborted, kUnavailable and kUnknown, which end it).
+  virtual Async<absl::StatusOr<StepResult>> Execute(const Step& step, const CallContext& ctx) = 0;
+  // One statement, streamed. The session is busy until the stream is dropped.
+  virtual Async<absl::StatusOr<std::unique_ptr<RowStream>>> Open(const Statement& statement,
+                                                                const CallContext& ctx) = 0;
+  // Control statements without parameters or rows: SAVEPOINT, ROLLBACK TO, RELEASE.
+  virtual Async<absl::Status> Control(const std::string& sql, const CallContext& ctx) = 0;
+  // Never cancelled: dropped while it runs, it finishes in the background. kUnknown COMMIT_OUTCOME_UNKNOWN when the
+  // outcome could not be looked up within the deadline.
+  virtual Async<absl::Status> Commit(const CallContext& ctx) = 0;
+  virtual Async<absl::Status> Rollback(const CallContext& ctx) = 0;
+};
+
+// For health, metrics and `shards list`.
+struct BackendStats {
+  int64_t sessions_open = 0;
+  int64_t sessions_leased = 0;
+  int64_t waiters = 0;
+  int64_t sessions_max = 0;
+  int64_t statements = 0;   // Since start.
+  int64_t prepared_hits = 0;
+  int64_t prepared_misses = 0;
+  int64_t groups = 0;        // Commits that carried more than one autocommit write.
+  int64_t grouped_writes = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // Runs `task` whole: reads as they come, writes in a transaction of their own (or sharing a durable commit with
+  // others), with the task's guard. Acknowledges a write only after its durable commit.
+  // kUnavailable: nothing was applied, another attempt is safe. kUnknown: a write may have been applied.
+  // kDeadlineExceeded: as kUnknown for writes, as kUnavailable for reads. kResourceExhausted: pool full, nothing done.
+  virtual Async<absl::StatusOr<TaskResult>> Execute(const Task& task, const CallContext& ctx) = 0;
+  // Leases a session, waiting for a free one within the deadline.
+  virtual Async<absl::StatusOr<std::unique_ptr<Session>>> Lease(const SessionOptions& options,
+                                                                const CallContext& ctx) = 0;
+  // A cheap proof that the database answers.
+  virtual Async<absl::Status> Ping(const CallContext& ctx) = 0;
+  virtual BackendStats stats() const = 0;
+};
+
+}  // namespace quarry

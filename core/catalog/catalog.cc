@@ -1,0 +1,1 @@
+#include "core/catalog/catalog.h"

@@ -1,0 +1,143 @@
+// The tables that Quarry serves: what the configuration declares about each, joined with what the databases say.
+// Immutable once built; read from any thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/error.h"
+#include "core/model/statement.h"
+#include "core/model/type.h"
+#include "core/model/value.h"
+
+namespace quarry {
+
+enum class TableKind : uint8_t {
+  kSharded,    // Each row lives on the shard that its shard key says.
+  kReference,  // Every shard holds every row.
+  kSingle,     // All rows live on one named shard.
+};
+
+// What the configuration says of a table.
+struct TableDeclaration {
+  std::string name;
+  TableKind kind = TableKind::kSharded;
+  std::vector<std::string> shard_key;  // Sharded only; columns in the resolver's order.
+  std::string resolver;                // Sharded only.
+  std::string co_located_with;         // Sharded: the table whose shard key and resolver it shares.
+  std::string shard;                   // Single only.
+  bool scatter_allowed = true;
+};
+
+struct Column {
+  std::string name;
+  ColumnType type;
+  bool nullable = true;
+  bool has_default = false;       // The database fills it in when absent.
+  bool generated = false;         // The database computes it always: it cannot be written.
+  bool deterministic_text = true;  // Text equality is byte equality.
+};
+
+struct UniqueConstraint {
+  std::string name;
+  std::vector<std::string> columns;
+};
+
+struct ForeignKey {
+  std::string name;
+  std::vector<std::string> columns;
+  std::string referenced_table;
+  std::vector<std::string> referenced_columns;
+};
+
+// What one database says of a table.
+struct TableSchema {
+  std::string name;
+  std::vector<Column> columns;           // In the database's order.
+  std::vector<std::string> primary_key;  // In key order; empty when the table has none.
+  std::vector<UniqueConstraint> unique_constraints;  // Without the primary key.
+  std::vector<ForeignKey> foreign_keys;
+};
+
+// What one shard's database said of all declared tables; a table that it lacks is absent.
+struct ShardSchema {
+  std::string shard;
+  std::map<std::string, TableSchema, std::less<>> tables;
+};
+
+// A declared table that every shard agrees on.
+class Table {
+ public:
+  Table(TableDeclaration declaration, TableSchema schema);
+
+  const std::string& name() const { return declaration_.name; }
+  TableKind kind() const { return declaration_.kind; }
+  const TableDeclaration& declaration() const { return declaration_; }
+  const TableSchema& schema() const { return schema_; }
+  const std::vector<Column>& columns() const { return schema_.columns; }
+  // Positions of columns in columns().
+  const std::vector<size_t>& primary_key() const { return primary_key_; }
+  const std::vector<size_t>& shard_key() const { return shard_key_; }
+  std::optional<size_t> FindColumn(std::string_view name) const;
+  // True when every shard-key column is part of the primary key, so that a key alone says the shard.
+  bool key_has_shard() const { return key_has_shard_; }
+  // The types and header of all columns, shared by every statement.
+  const std::shared_ptr<const std::vector<ColumnType>>& all_types() const { return all_types_; }
+  const RowHeader& header() const { return header_; }
+
+ private:
+  TableDeclaration declaration_;
+  TableSchema schema_;
+  std::vector<size_t> primary_key_;
+  std::vector<size_t> shard_key_;
+  std::map<std::string, size_t, std::less<>> by_name_;
+  bool key_has_shard_ = false;
+  std::shared_ptr<const std::vector<ColumnType>> all_types_;
+  RowHeader header_;
+};
+
+class Catalog {
+ public:
+  Catalog() = default;
+  explicit Catalog(std::vector<Table> tables);
+  // kNotFound TABLE_NOT_FOUND with "did you mean".
+  absl::StatusOr<const Table*> FindTable(std::string_view name) const;
+  const std::map<std::string, Table, std::less<>>& tables() const { return tables_; }
+
+ private:
+  std::map<std::string, Table, std::less<>> tables_;
+};
+
+// Joins declarations with what the shards' databases said. Every difference between shards is reported at once,
+// column by column; also refused: a missing table, no primary key, an unknown shard-key column, a shard key whose type
+// has no stable hash (float, json, …) or whose text is not compared by bytes, co-location of unlike keys.
+// `schemas` holds the shards that answered; at least one.
+absl::StatusOr<Catalog> BuildCatalog(const std::vector<TableDeclaration>& declarations,
+                                     const std::vector<ShardSchema>& schemas);
+
+// The closest of `candidates` to `name` when it is close enough to be a slip: " (did you mean \"x\"?)", or "".
+std::string DidYouMean(std::string_view name, const std::vector<std::string>& candidates);
+
+// ---- Validation of what a caller sends (key.cc). Paths of violations start with `field`. ----
+
+// The key's values in primary-key order, each checked and coerced to its column's type. Missing, extra, null, unknown and
+// wrongly typed parts are all reported at once.
+absl::StatusOr<Key> CheckKey(const Table& table, const KeyInput& input, std::string_view field);
+// One value for one column: nullability and type. Lossless conversions only: an int64 for a decimal or double column when
+// exact, text for date, time, uuid, decimal, timestamp and json columns when well formed; integers within the column's range.
+// Returns the value in the column's own kind.
+absl::StatusOr<Value> CheckValue(const Column& column, const Value& value);
+// The record's columns, checked; unknown columns get "did you mean". `violations` collects all.
+std::vector<std::pair<size_t, Value>> CheckRecord(const Table& table, const Record& record, std::string_view field,
+                                                  std::vector<FieldViolation>& violations);
+// Positions of the named columns; empty input or "*" means all, in catalog order.
+absl::StatusOr<std::vector<size_t>> CheckColumns(const Table& table, const std::vector<std::string>& names,
+                                                 std::string_view field);
+
+}  // namespace quarry

@@ -1,0 +1,112 @@
+// The engine of one loop: operation in, result out. Belongs to its loop.
+// Every function takes its operation by reference: it outlives the returned Async.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/backend/backend.h"
+#include "core/base/async.h"
+#include "core/base/channel.h"
+#include "core/base/context.h"
+#include "core/base/ids.h"
+#include "core/base/random.h"
+#include "core/model/operation.h"
+#include "core/plan/snapshot.h"
+#include "core/txn/transactions.h"
+
+namespace quarry {
+
+struct EngineLimits {
+  int64_t batch_items_max = 1'000;     // Keys of a BatchGet, mutations of a BatchWrite or Commit.
+  int64_t row_bytes_max = 2 << 20;     // One row of a write.
+  int64_t reply_bytes_max = 3 << 20;   // Rows of one unary reply.
+  size_t scatter_width = 16;           // Shards at a time.
+  bool raw_sql_allowed = true;
+};
+
+// One thing that happened on a shard during OnShard or OnAllShards.
+struct SqlEvent {
+  enum class Kind : uint8_t { kHeader, kRows, kDone };
+  Kind kind = Kind::kRows;
+  ShardId shard{};
+  RowBatch batch;        // kHeader: header only. kRows: rows.
+  absl::Status status;   // kDone: how the shard ended.
+  int64_t rows = 0;      // kDone: rows sent.
+  int64_t affected = 0;  // kDone: rows written.
+};
+
+// What OnShard and OnAllShards produce, merged as it comes; dropping it stops all shards.
+class SqlStream {
+ public:
+  virtual ~SqlStream() = default;
+  // The next event; nullopt after every shard's kDone.
+  virtual Async<std::optional<SqlEvent>> Next() = 0;
+  virtual const std::vector<ShardId>& shards() const = 0;
+};
+
+struct RouteResult {
+  RouteExplanation explanation;
+  std::string resolver;
+  std::string resolver_type;
+  Epoch epoch{};
+};
+
+class Engine {
+ public:
+  struct Parts {
+    std::vector<std::unique_ptr<Backend>> shards;  // By ShardId; decorated.
+    std::function<std::shared_ptr<const Snapshot>()> snapshot;  // The loop's present one; cheap.
+    EngineLimits limits;
+    TransactionOptions transactions;
+    uint32_t loop_index = 0;
+    uint32_t id_node = 0;  // For 64-bit ids: differs between loops and gateways.
+  };
+  // `loop` outlives this.
+  Engine(Loop& loop, Parts parts);
+  ~Engine();
+
+  // ---- Rows. An empty `transaction_id` means: a transaction of its own. ----
+  Async<absl::StatusOr<ReadResult>> Read(const ReadOperation& op, const std::string& transaction_id,
+                                         const CallContext& ctx);
+  Async<absl::StatusOr<WriteResult>> Write(const WriteOperation& op, const std::string& transaction_id,
+                                           const CallContext& ctx);
+
+  // ---- Raw SQL ----
+  // `op` and `ctx` outlive the stream. More than one shard inside a transaction: CROSS_SHARD_TRANSACTION.
+  // `stop_at_first_error`: FAIL_FAST; the others end with kCancelled.
+  Async<absl::StatusOr<std::unique_ptr<SqlStream>>> RunSql(const RawSqlOperation& op, bool stop_at_first_error,
+                                                           const std::string& transaction_id, const CallContext& ctx);
+
+  // ---- Transactions ----
+  absl::StatusOr<std::string> Begin(const BeginOptions& options);
+  Async<absl::Status> Commit(const std::string& transaction_id, const CallContext& ctx);
+  Async<absl::Status> Rollback(const std::string& transaction_id, const CallContext& ctx);
+  Async<absl::Status> Savepoint(const std::string& transaction_id, SavepointAction action, const std::string& name,
+                                const CallContext& ctx);
+  absl::StatusOr<TransactionState> GetTransaction(const std::string& transaction_id) const;
+  // The loop that owns the transaction; kInvalidArgument when the id is none of ours.
+  static absl::StatusOr<uint32_t> LoopOf(const std::string& transaction_id);
+
+  // ---- About itself ----
+  absl::StatusOr<RouteResult> ResolveKey(const std::string& table, const KeyInput& key) const;
+  std::shared_ptr<const Snapshot> snapshot() const { return parts_.snapshot(); }
+  const EngineLimits& limits() const { return parts_.limits; }
+  Backend& backend(ShardId shard) { return *parts_.shards[Index(shard)]; }
+  size_t open_transactions() const { return transactions_.size(); }
+
+ private:
+  Loop& loop_;
+  Parts parts_;
+  SystemRandom random_;
+  IdGenerator ids_;
+  Transactions transactions_;
+};
+
+}  // namespace quarry

@@ -1,0 +1,115 @@
+// What a client asks, in the engine's words, before anything is checked against the catalog. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/model/ids.h"
+#include "core/model/statement.h"
+#include "core/model/value.h"
+
+namespace quarry {
+
+// Where a call goes when its key does not say: nothing, one shard, some shards, all shards, or the shard of a key.
+struct Target {
+  std::vector<std::string> shards;
+  bool all_shards = false;
+  std::optional<KeyInput> key;
+  std::string key_table;  // The table of `key`.
+  bool empty() const { return shards.empty() && !all_shards && !key.has_value(); }
+};
+
+// Rows by key: one for Get, many for BatchGet.
+struct ReadOperation {
+  std::string table;
+  std::vector<KeyInput> keys;
+  std::vector<std::string> columns;  // Empty: all.
+  Target target;                     // Overrides the route of a reference table's read; else empty.
+};
+
+enum class MutationKind : uint8_t { kInsert, kUpdate, kUpsert, kDelete };
+
+struct Precondition {
+  std::optional<bool> exists;
+  std::string etag;  // Empty: none.
+  bool empty() const { return !exists.has_value() && etag.empty(); }
+};
+
+enum class GeneratedKind : uint8_t { kUuidV7, kInt64TimeOrdered };
+
+struct GeneratedColumn {
+  std::string column;
+  GeneratedKind kind = GeneratedKind::kUuidV7;
+};
+
+struct Mutation {
+  MutationKind kind = MutationKind::kInsert;
+  std::string table;
+  KeyInput key;   // Update and delete; insert and upsert take the key from the record.
+  Record record;  // Insert, update, upsert.
+  Precondition precondition;
+  std::vector<std::string> returning;  // Empty: nothing; "*": all.
+  std::vector<GeneratedColumn> generate;
+};
+
+struct WriteOperation {
+  std::vector<Mutation> mutations;
+  Atomicity atomicity = Atomicity::kAll;
+  bool single_shard = false;  // Refuses a second shard even where several would be allowed.
+  std::string request_id;     // Empty: not repeatable.
+  uint64_t request_hash = 0;
+  // Paths of errors: "" for the one-mutation forms ("record.price"), "mutations[%d]." for the others.
+  bool indexed_paths = false;
+};
+
+struct RawSqlOperation {
+  Target target;
+  std::string sql;
+  std::vector<Value> params;
+  bool allow_writes = false;
+  size_t width = 0;  // Shards at a time; 0: the configured bound.
+};
+
+// ---- Results ----
+
+struct ServedBy {
+  std::vector<ShardId> asked;
+  std::vector<ShardId> answered;
+  Epoch epoch{};
+};
+
+// A row read or returned by key. `row` holds the asked columns.
+struct KeyedRow {
+  uint32_t item = 0;  // Index of the key or mutation.
+  Row row;
+  std::string etag;
+};
+
+struct ReadResult {
+  RowHeader header;  // Of the asked columns.
+  std::vector<KeyedRow> found;    // In order of `item`.
+  std::vector<uint32_t> missing;  // Ascending.
+  ServedBy served_by;
+};
+
+struct MutationResult {
+  absl::Status status;  // Only ever an error under Atomicity::kEach.
+  int64_t affected = 0;
+  RowHeader header;  // Of the returned columns; null when nothing is returned.
+  Row row;           // The returned columns; empty when none.
+  std::string etag;  // Of the returned row; "" when nothing is returned.
+  Record key;        // The row's key, with generated parts, for inserts and upserts.
+};
+
+struct WriteResult {
+  std::vector<MutationResult> mutations;  // One per mutation, in order.
+  bool replayed = false;                  // Every shard's part was the stored one.
+  ServedBy served_by;
+};
+
+}  // namespace quarry

@@ -1,0 +1,108 @@
+// What a database sees, and one shard's share of an operation. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/model/ids.h"
+#include "core/model/type.h"
+#include "core/model/value.h"
+
+namespace quarry {
+
+// A condition on a statement's result; when it does not hold the step fails and nothing of it is applied.
+struct Check {
+  enum class Kind : uint8_t {
+    kNone,
+    kRowRequired,  // At least one row returned or affected, else kNotFound ROW_NOT_FOUND.
+    kNoRow,        // No row returned, else kAlreadyExists ROW_EXISTS.
+    kEtag,         // As kRowRequired, and EtagOf(first row) == etag, else kAborted ETAG_MISMATCH.
+  };
+  Kind kind = Kind::kNone;
+  std::string etag;
+  std::string table;  // For the message.
+};
+
+// SQL with parameters $1, $2, … (PostgreSQL) or ?1, ?2, … (SQLite). Values are always bound.
+// A shared SQL text is the key of the prepared-statement caches.
+struct Statement {
+  std::shared_ptr<const std::string> sql;
+  std::vector<Value> params;
+  // The declared types of the parameters, in order; empty means: infer from the values (raw SQL).
+  std::shared_ptr<const std::vector<ColumnType>> param_types;
+  // The types of the result's columns when they are known; empty means: ask the database (raw SQL).
+  std::shared_ptr<const std::vector<ColumnType>> result_types;
+  bool returns_rows = false;
+  bool writes = false;
+  bool raw = false;  // A user's own SQL: never on shared connections or on the loop's own thread.
+  Check check;
+};
+
+struct ColumnHeader {
+  std::string name;
+  ColumnType type;
+};
+using RowHeader = std::shared_ptr<const std::vector<ColumnHeader>>;
+
+// Rows of one statement, in the database's order. `header` may be null when the caller knows the columns.
+struct RowBatch {
+  RowHeader header;
+  std::vector<Row> rows;
+};
+
+struct StatementResult {
+  RowBatch batch;
+  int64_t affected = 0;  // Rows written.
+};
+
+// One unit of a task: its statements run in order; when one fails or its check does, none of the step remains.
+struct Step {
+  std::vector<Statement> statements;
+  // Which item of the operation this answers (its mutation or its key); for merging.
+  uint32_t item = 0;
+};
+
+// Makes a write repeatable: looked up and stored in the write's own transaction.
+struct RequestGuard {
+  std::string request_id;    // Canonical UUID.
+  uint64_t request_hash = 0;  // Of the whole request: another hash under the same id is refused.
+};
+
+enum class Atomicity : uint8_t {
+  kAll,   // One transaction; the first failing step fails the task.
+  kEach,  // Each step stands alone; failures are reported per step.
+};
+
+// One shard's share of an operation.
+struct Task {
+  ShardId shard{};
+  std::vector<Step> steps;
+  Atomicity atomicity = Atomicity::kAll;
+  std::optional<RequestGuard> guard;
+  bool writes() const {
+    for (const Step& step : steps) {
+      for (const Statement& statement : step.statements) {
+        if (statement.writes) return true;
+      }
+    }
+    return false;
+  }
+};
+
+struct StepResult {
+  absl::Status status;                      // Never an error under Atomicity::kAll.
+  std::vector<StatementResult> statements;  // One per statement; empty when status is an error.
+};
+
+struct TaskResult {
+  std::vector<StepResult> steps;  // One per step, in order.
+  bool replayed = false;          // The stored result of an earlier try with the same guard.
+};
+
+}  // namespace quarry
