@@ -60,7 +60,8 @@ Async<std::vector<absl::StatusOr<T>>> Gather(Loop& loop, std::vector<Async<absl:
   std::vector<absl::StatusOr<T>> results;
   results.reserve(work.size());
   if (work.size() == 1) {
-    results.push_back(co_await work[0]);
+    Async<absl::StatusOr<T>> only = std::move(work[0]);
+    results.push_back(co_await only);
     co_return results;
   }
   if (work.empty()) co_return results;

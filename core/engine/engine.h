@@ -13,11 +13,12 @@
 #include "absl/time/time.h"
 #include "core/backend/backend.h"
 #include "core/base/async.h"
-#include "core/base/channel.h"
 #include "core/base/context.h"
 #include "core/base/ids.h"
 #include "core/base/random.h"
 #include "core/model/operation.h"
+#include "core/engine/sql_stream.h"
+#include "core/plan/planner.h"
 #include "core/plan/snapshot.h"
 #include "core/txn/transactions.h"
 
@@ -29,26 +30,6 @@ struct EngineLimits {
   int64_t reply_bytes_max = 3 << 20;   // Rows of one unary reply.
   size_t scatter_width = 16;           // Shards at a time.
   bool raw_sql_allowed = true;
-};
-
-// One thing that happened on a shard during OnShard or OnAllShards.
-struct SqlEvent {
-  enum class Kind : uint8_t { kHeader, kRows, kDone };
-  Kind kind = Kind::kRows;
-  ShardId shard{};
-  RowBatch batch;        // kHeader: header only. kRows: rows.
-  absl::Status status;   // kDone: how the shard ended.
-  int64_t rows = 0;      // kDone: rows sent.
-  int64_t affected = 0;  // kDone: rows written.
-};
-
-// What OnShard and OnAllShards produce, merged as it comes; dropping it stops all shards.
-class SqlStream {
- public:
-  virtual ~SqlStream() = default;
-  // The next event; nullopt after every shard's kDone.
-  virtual Async<std::optional<SqlEvent>> Next() = 0;
-  virtual const std::vector<ShardId>& shards() const = 0;
 };
 
 struct RouteResult {
@@ -102,11 +83,22 @@ class Engine {
   size_t open_transactions() const { return transactions_.size(); }
 
  private:
+  Async<absl::StatusOr<TaskResult>> RunTask(const Task& task, const std::string& transaction_id,
+                                            const CallContext& ctx);
+  Async<std::vector<absl::StatusOr<TaskResult>>> RunTasks(const std::vector<Task>& tasks,
+                                                          const std::string& transaction_id, bool stop_at_first_error,
+                                                          const CallContext& ctx);
+  Async<absl::StatusOr<ReadResult>> ReadElsewhere(ReadPlan plan, absl::Status first, const Snapshot& snapshot,
+                                                  const CallContext& ctx);
+  void Generate(WriteOperation& op);
+
   Loop& loop_;
   Parts parts_;
   SystemRandom random_;
   IdGenerator ids_;
+  Planner planner_;
   Transactions transactions_;
+  uint32_t spread_ = 0;  // Whose turn it is among the shards of a reference table.
 };
 
 }  // namespace quarry

@@ -4,11 +4,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <variant>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "core/model/ids.h"
 #include "core/model/statement.h"
 #include "core/model/value.h"
@@ -30,6 +29,7 @@ struct ReadOperation {
   std::vector<KeyInput> keys;
   std::vector<std::string> columns;  // Empty: all.
   Target target;                     // Overrides the route of a reference table's read; else empty.
+  bool allow_partial = false;        // A shard that does not answer is reported instead of failing the read.
 };
 
 enum class MutationKind : uint8_t { kInsert, kUpdate, kUpsert, kDelete };
@@ -73,6 +73,9 @@ struct RawSqlOperation {
   std::vector<Value> params;
   bool allow_writes = false;
   size_t width = 0;  // Shards at a time; 0: the configured bound.
+  // A repeatable write: its rows are stored with its reply, so they are bounded by limits.reply_bytes.
+  std::string request_id;
+  uint64_t request_hash = 0;
 };
 
 // ---- Results ----
@@ -94,6 +97,9 @@ struct ReadResult {
   RowHeader header;  // Of the asked columns.
   std::vector<KeyedRow> found;    // In order of `item`.
   std::vector<uint32_t> missing;  // Ascending.
+  // Only with allow_partial: items whose shard did not answer, and why.
+  std::vector<uint32_t> unanswered;
+  std::vector<std::pair<ShardId, absl::Status>> failed;
   ServedBy served_by;
 };
 

@@ -17,6 +17,7 @@
 namespace quarry {
 
 // A condition on a statement's result; when it does not hold the step fails and nothing of it is applied.
+// Backends evaluate it with EvaluateCheck (core/model/check.h).
 struct Check {
   enum class Kind : uint8_t {
     kNone,
@@ -27,6 +28,7 @@ struct Check {
   Kind kind = Kind::kNone;
   std::string etag;
   std::string table;  // For the message.
+  bool precondition = false;  // The caller asked for the row to exist: a missing one is kFailedPrecondition.
 };
 
 // SQL with parameters $1, $2, … (PostgreSQL) or ?1, ?2, … (SQLite). Values are always bound.

@@ -1,0 +1,330 @@
+#include "core/engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/engine/reference_write.h"
+#include "core/engine/scatter.h"
+#include "core/plan/route.h"
+
+namespace quarry {
+namespace {
+
+PlanLimits ToPlanLimits(const EngineLimits& limits) {
+  PlanLimits plan;
+  plan.batch_items_max = limits.batch_items_max;
+  plan.row_bytes_max = limits.row_bytes_max;
+  return plan;
+}
+
+ServedBy Served(const std::vector<Task>& tasks, const Snapshot& snapshot) {
+  ServedBy served;
+  served.epoch = snapshot.topology.epoch();
+  for (const Task& task : tasks) served.asked.push_back(task.shard);
+  return served;
+}
+
+absl::Status SecondShard(const std::string& what) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, reason::kCrossShardTransaction,
+                   absl::StrCat(what, "; a transaction takes one shard, so keep to keys of one shard"));
+}
+
+// The error of an atomic write, with the place of the mutation that failed.
+absl::Status AtItem(const absl::Status& status, bool indexed_paths) {
+  const ErrorDetail detail = DetailOf(status);
+  const auto item = detail.facts.find("item");
+  if (!indexed_paths || item == detail.facts.end()) return status;
+  return WithMessage(status, absl::StrCat("mutations[", item->second, "]: ", std::string(status.message())));
+}
+
+// Under kEach a shard that fails fails its own items and no others.
+TaskResult FailedSteps(const Task& task, const absl::Status& status) {
+  TaskResult result;
+  StepResult failed;
+  failed.status = status;
+  result.steps.assign(task.steps.size(), failed);
+  return result;
+}
+
+// Keys whose shard failed are unanswered, not missing.
+ReadResult MergeAnswers(const ReadPlan& plan, std::vector<absl::StatusOr<TaskResult>> answers,
+                        const Snapshot& snapshot) {
+  ServedBy served = Served(plan.tasks, snapshot);
+  std::vector<std::pair<ShardId, absl::Status>> failed;
+  std::vector<uint32_t> unanswered;
+  std::vector<TaskResult> parts;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const ShardId shard = plan.tasks[i].shard;
+    if (answers[i].ok()) {
+      served.answered.push_back(shard);
+      parts.push_back(*std::move(answers[i]));
+      continue;
+    }
+    parts.emplace_back();
+    failed.emplace_back(shard, answers[i].status());
+    for (const auto& [bytes, items] : plan.merge.tasks[i].items_by_key) {
+      unanswered.insert(unanswered.end(), items.begin(), items.end());
+    }
+  }
+  ReadResult result = MergeRead(plan.merge, std::move(parts));
+  std::sort(unanswered.begin(), unanswered.end());
+  std::erase_if(result.missing, [&unanswered](uint32_t item) {
+    return std::binary_search(unanswered.begin(), unanswered.end(), item);
+  });
+  result.failed = std::move(failed);
+  result.unanswered = std::move(unanswered);
+  result.served_by = std::move(served);
+  return result;
+}
+
+absl::Status CheckReplySize(const ReadResult& result, int64_t reply_bytes_max) {
+  int64_t size = 0;
+  for (const KeyedRow& found : result.found) {
+    int64_t row_size = 0;
+    for (const Value& value : found.row) row_size += static_cast<int64_t>(ByteSize(value));
+    size += row_size;
+    if (size <= reply_bytes_max) continue;
+    return MakeError(absl::StatusCode::kResourceExhausted, reason::kLimitExceeded,
+                     absl::StrCat("the reply would pass ", reply_bytes_max, " bytes (limits.reply_bytes) at keys[",
+                                  found.item, "], whose row has ", row_size,
+                                  " bytes; ask for fewer keys or fewer columns"),
+                     {{"item", absl::StrCat(found.item)}, {"row_bytes", absl::StrCat(row_size)}});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Engine::Engine(Loop& loop, Parts parts)
+    : loop_(loop),
+      parts_(std::move(parts)),
+      ids_(parts_.id_node, random_),
+      planner_(ToPlanLimits(parts_.limits)),
+      transactions_(loop, random_, parts_.loop_index, parts_.transactions) {}
+
+Engine::~Engine() = default;
+
+Async<absl::StatusOr<ReadResult>> Engine::Read(const ReadOperation& op, const std::string& transaction_id,
+                                               const CallContext& ctx) {
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();  // A reload never splits one call.
+  ctx.stage = Stage::kPlan;
+  std::optional<ShardId> pinned;
+  if (!transaction_id.empty()) {
+    QUARRY_CO_ASSIGN_OR_RETURN(pinned, transactions_.ShardOf(transaction_id));
+    if (!pinned.has_value()) pinned = ShardId{0};
+  }
+  const ShardId spread{spread_++ % static_cast<uint32_t>(now->topology.shards().size())};
+  QUARRY_CO_ASSIGN_OR_RETURN(ReadPlan plan, planner_.PlanRead(op, now, pinned, spread));
+  std::vector<absl::StatusOr<TaskResult>> answers =
+      co_await RunTasks(plan.tasks, transaction_id, !op.allow_partial, ctx);
+
+  const absl::Status failure = FirstFailure(answers);
+  if (absl::IsUnavailable(failure) && !plan.alternates.empty()) {
+    co_return co_await ReadElsewhere(std::move(plan), failure, *now, ctx);
+  }
+  if (!failure.ok() && !op.allow_partial) co_return failure;
+  ctx.stage = Stage::kMerge;
+  ReadResult result = MergeAnswers(plan, std::move(answers), *now);
+  QUARRY_CO_RETURN_IF_ERROR(CheckReplySize(result, parts_.limits.reply_bytes_max));
+  co_return result;
+}
+
+// A reference table's rows are on every shard: the next that answers will do.
+Async<absl::StatusOr<ReadResult>> Engine::ReadElsewhere(ReadPlan plan, absl::Status first, const Snapshot& snapshot,
+                                                        const CallContext& ctx) {
+  const Dialect planned_for = snapshot.topology.shard(plan.tasks.front().shard).dialect;
+  ServedBy served = Served(plan.tasks, snapshot);
+  for (const ShardId shard : plan.alternates) {
+    // The plan's SQL is of one dialect.
+    if (snapshot.topology.shard(shard).dialect != planned_for) continue;
+    plan.tasks.front().shard = shard;
+    served.asked.push_back(shard);
+    absl::StatusOr<TaskResult> answer = co_await RunTask(plan.tasks.front(), "", ctx);
+    if (!answer.ok()) continue;
+    served.answered.push_back(shard);
+    std::vector<TaskResult> parts;
+    parts.push_back(*std::move(answer));
+    ReadResult result = MergeRead(plan.merge, std::move(parts));
+    result.served_by = std::move(served);
+    co_return result;
+  }
+  co_return first;
+}
+
+Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, const std::string& transaction_id,
+                                                 const CallContext& ctx) {
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  ctx.stage = Stage::kPlan;
+  WriteOperation generated;
+  const bool generates = std::any_of(asked.mutations.begin(), asked.mutations.end(),
+                                     [](const Mutation& mutation) { return !mutation.generate.empty(); });
+  if (generates) {
+    generated = asked;
+    Generate(generated);
+  }
+  const WriteOperation& op = generates ? generated : asked;
+  QUARRY_CO_ASSIGN_OR_RETURN(WritePlan plan, planner_.PlanWrite(op, now));
+  if (!transaction_id.empty() && plan.tasks.size() + (plan.reference_writes.empty() ? 0 : 2) > 1) {
+    co_return SecondShard("this write needs several shards");
+  }
+  ServedBy served = Served(plan.tasks, *now);
+  const bool all = op.atomicity == Atomicity::kAll;
+  std::vector<absl::StatusOr<TaskResult>> answers = co_await RunTasks(plan.tasks, transaction_id, all, ctx);
+  std::vector<TaskResult> parts;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i].ok()) {
+      served.answered.push_back(plan.tasks[i].shard);
+      parts.push_back(*std::move(answers[i]));
+    } else if (all || !transaction_id.empty()) {
+      co_return AtItem(answers[i].status(), op.indexed_paths);
+    } else {
+      parts.push_back(FailedSteps(plan.tasks[i], answers[i].status()));
+    }
+  }
+  if (!plan.reference_writes.empty()) {
+    const ReferenceWriteParts reference{parts_.shards, now->topology, planner_};
+    Task task;
+    for (ReferenceWrite& write : plan.reference_writes) {
+      Step step;
+      step.item = write.item;
+      task.steps.push_back(std::move(step));
+    }
+    absl::StatusOr<TaskResult> answer = co_await RunReferenceWrites(plan.reference_writes, op, reference, ctx);
+    if (!answer.ok() && all) co_return AtItem(answer.status(), op.indexed_paths);
+    parts.push_back(answer.ok() ? *std::move(answer) : FailedSteps(task, answer.status()));
+    plan.tasks.push_back(std::move(task));
+    served.asked.clear();
+    for (const Shard& shard : now->topology.shards()) served.asked.push_back(shard.id);
+    if (parts.back().steps.front().status.ok()) served.answered = served.asked;
+  }
+  ctx.stage = Stage::kMerge;
+  WriteResult result = MergeWrite(plan.merge, plan.tasks, std::move(parts));
+  for (auto& [item, status] : plan.refused) result.mutations[item].status = std::move(status);
+  result.served_by = std::move(served);
+  co_return result;
+}
+
+void Engine::Generate(WriteOperation& op) {
+  for (Mutation& mutation : op.mutations) {
+    for (const GeneratedColumn& column : mutation.generate) {
+      if (mutation.record.find(column.column) != mutation.record.end()) continue;
+      mutation.record[column.column] = column.kind == GeneratedKind::kUuidV7
+                                           ? Value::Uuid(ids_.UuidV7(loop_.Now()))
+                                           : Value::Int64(ids_.Int64(loop_.Now()));
+    }
+  }
+}
+
+Async<absl::StatusOr<TaskResult>> Engine::RunTask(const Task& task, const std::string& transaction_id,
+                                                  const CallContext& ctx) {
+  Backend& backend = *parts_.shards[Index(task.shard)];
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  absl::StatusOr<TaskResult> result = absl::UnknownError("");
+  if (transaction_id.empty()) {
+    result = co_await backend.Execute(task, ctx);
+  } else {
+    result = co_await transactions_.Execute(transaction_id, task, backend, ctx);
+  }
+  if (!result.ok()) co_return OnShard(result.status(), now->topology.name(task.shard));
+  co_return result;
+}
+
+Async<std::vector<absl::StatusOr<TaskResult>>> Engine::RunTasks(const std::vector<Task>& tasks,
+                                                                const std::string& transaction_id,
+                                                                bool stop_at_first_error, const CallContext& ctx) {
+  std::vector<absl::StatusOr<TaskResult>> results;
+  // The common case pays for no fan-out.
+  if (tasks.size() == 1) {
+    results.push_back(co_await RunTask(tasks.front(), transaction_id, ctx));
+    co_return results;
+  }
+  if (!transaction_id.empty() && tasks.size() > 1) {
+    results.push_back(SecondShard(absl::StrCat("this call needs ", tasks.size(), " shards")));
+    co_return results;
+  }
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  ScatterOptions options;
+  options.width = parts_.limits.scatter_width;
+  options.stop_at_first_error = stop_at_first_error;
+  co_return co_await Scatter(tasks, parts_.shards, now->topology, options, ctx);
+}
+
+Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOperation& op, bool stop_at_first_error,
+                                                                 const std::string& transaction_id,
+                                                                 const CallContext& ctx) {
+  if (!parts_.limits.raw_sql_allowed) {
+    co_return MakeError(absl::StatusCode::kPermissionDenied, reason::kRawSqlDisabled,
+                        "raw SQL is switched off here (raw_sql.enabled)");
+  }
+  if (!transaction_id.empty() && !op.allow_writes) {
+    QUARRY_CO_ASSIGN_OR_RETURN(const bool read_only, transactions_.ReadOnly(transaction_id));
+    if (!read_only) {
+      co_return InvalidField("allow_writes", "raw SQL in a transaction that may write needs allow_writes = true");
+    }
+  }
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  SqlRun run{op, ctx, {}, {}, 1, stop_at_first_error, nullptr};
+  QUARRY_CO_ASSIGN_OR_RETURN(run.shards, ShardsOfTarget(op.target, *now));
+  for (const ShardId shard : run.shards) run.backends.push_back(parts_.shards[Index(shard)].get());
+  const size_t bound = parts_.limits.scatter_width;
+  run.width = op.width == 0 ? bound : std::min(op.width, bound);
+  if (!transaction_id.empty()) {
+    if (run.shards.size() > 1) co_return SecondShard(absl::StrCat("this call needs ", run.shards.size(), " shards"));
+    const ShardId shard = run.shards.front();
+    QUARRY_CO_ASSIGN_OR_RETURN(run.transaction,
+                               co_await transactions_.Use(transaction_id, shard, *run.backends.front(), ctx));
+  }
+  co_return StartSqlStream(std::move(run));
+}
+
+absl::StatusOr<std::string> Engine::Begin(const BeginOptions& options) { return transactions_.Begin(options); }
+
+Async<absl::Status> Engine::Commit(const std::string& transaction_id, const CallContext& ctx) {
+  return transactions_.Commit(transaction_id, ctx);
+}
+
+Async<absl::Status> Engine::Rollback(const std::string& transaction_id, const CallContext& ctx) {
+  return transactions_.Rollback(transaction_id, ctx);
+}
+
+Async<absl::Status> Engine::Savepoint(const std::string& transaction_id, SavepointAction action,
+                                      const std::string& name, const CallContext& ctx) {
+  return transactions_.Savepoint(transaction_id, action, name, ctx);
+}
+
+absl::StatusOr<TransactionState> Engine::GetTransaction(const std::string& transaction_id) const {
+  return transactions_.State(transaction_id);
+}
+
+absl::StatusOr<uint32_t> Engine::LoopOf(const std::string& transaction_id) {
+  return Transactions::LoopOf(transaction_id);
+}
+
+absl::StatusOr<RouteResult> Engine::ResolveKey(const std::string& table_name, const KeyInput& key) const {
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  QUARRY_ASSIGN_OR_RETURN(const Table* table, FindTable(*now, table_name));
+  QUARRY_ASSIGN_OR_RETURN(const Key checked, CheckKey(*table, key, "key"));
+  RouteResult result;
+  result.epoch = now->topology.epoch();
+  if (table->kind() == TableKind::kReference) {
+    result.explanation.words = absl::StrCat("table ", table_name, " is a reference table: every shard holds the row");
+    return result;
+  }
+  if (table->kind() == TableKind::kSingle) {
+    QUARRY_ASSIGN_OR_RETURN(result.explanation.shard, now->topology.Find(table->declaration().shard));
+    result.explanation.words =
+        absl::StrCat("all rows of table ", table_name, " live on shard ", table->declaration().shard);
+    return result;
+  }
+  QUARRY_ASSIGN_OR_RETURN(const Resolver* resolver, ResolverOf(*table, *now));
+  QUARRY_ASSIGN_OR_RETURN(result.explanation, resolver->Explain(ShardKeyOf(*table, checked)));
+  result.resolver = resolver->name();
+  result.resolver_type = resolver->type();
+  return result;
+}
+
+}  // namespace quarry

@@ -1,0 +1,151 @@
+#include "core/engine/sql_stream.h"
+
+#include <utility>
+
+#include "core/base/channel.h"
+#include "core/base/gather.h"
+#include "core/base/status_macros.h"
+
+namespace quarry {
+namespace {
+
+// Batches that may wait for a slow reader, over all shards; beyond them the databases wait.
+constexpr size_t kEventsQueuedMax = 8;
+
+Statement RawStatement(const RawSqlOperation& op) {
+  Statement statement;
+  statement.sql = std::make_shared<const std::string>(op.sql);
+  statement.params = op.params;
+  statement.returns_rows = true;
+  statement.writes = op.allow_writes;
+  statement.raw = true;
+  return statement;
+}
+
+class ScatteredSql final : public SqlStream {
+ public:
+  explicit ScatteredSql(SqlRun run)
+      : run_(std::move(run)),
+        statement_(RawStatement(run_.op)),
+        events_(run_.ctx.loop, kEventsQueuedMax),
+        done_(run_.shards.size(), false) {}
+
+  void Start() {
+    running_ = Running(RunAll(), [this](bool) { events_.Close(); });
+  }
+  Async<std::optional<SqlEvent>> Next() override { return events_.Pop(); }
+  const std::vector<ShardId>& shards() const override { return run_.shards; }
+
+ private:
+  Async<bool> RunAll() {
+    std::vector<Async<absl::StatusOr<bool>>> work;
+    for (size_t i = 0; i < run_.shards.size(); ++i) work.push_back(RunShard(i));
+    GatherOptions options;
+    options.width = run_.width;
+    options.stop_at_first_error = run_.stop_at_first_error;
+    std::vector<absl::StatusOr<bool>> results = co_await Gather(run_.ctx.loop, std::move(work), options);
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (done_[i]) continue;
+      SqlEvent event;
+      event.kind = SqlEvent::Kind::kDone;
+      event.shard = run_.shards[i];
+      event.status = results[i].status();
+      co_await events_.Push(std::move(event));
+    }
+    co_return true;
+  }
+
+  Async<absl::StatusOr<bool>> RunShard(size_t i) {
+    SqlEvent end;
+    end.kind = SqlEvent::Kind::kDone;
+    end.shard = run_.shards[i];
+    const bool stored = !run_.op.request_id.empty() && run_.transaction == nullptr;
+    if (stored) {
+      end.status = co_await RunStored(i, end);
+    } else if (run_.transaction != nullptr) {
+      end.status = co_await StreamRows(i, run_.transaction->session(), end);
+      run_.transaction->Done(end.status);
+    } else {
+      end.status = co_await RunOnOwnSession(i, end);
+    }
+    const absl::Status status = end.status;
+    done_[i] = true;
+    co_await events_.Push(std::move(end));
+    if (!status.ok()) co_return status;
+    co_return true;
+  }
+
+  Async<absl::Status> RunOnOwnSession(size_t i, SqlEvent& end) {
+    SessionOptions options;
+    options.read_only = !run_.op.allow_writes;
+    absl::StatusOr<std::unique_ptr<Session>> session = co_await run_.backends[i]->Lease(options, run_.ctx);
+    if (!session.ok()) co_return session.status();
+    const absl::Status status = co_await StreamRows(i, **session, end);
+    if (!status.ok()) co_return status;
+    run_.ctx.stage = Stage::kCommit;
+    co_return co_await (*session)->Commit(run_.ctx);
+  }
+
+  Async<absl::Status> StreamRows(size_t i, Session& session, SqlEvent& end) {
+    run_.ctx.stage = Stage::kQuery;
+    absl::StatusOr<std::unique_ptr<RowStream>> stream = co_await session.Open(statement_, run_.ctx);
+    if (!stream.ok()) co_return stream.status();
+    RowBatch header;
+    header.header = (*stream)->header();
+    co_await PushBatch(i, SqlEvent::Kind::kHeader, std::move(header));
+    while (true) {
+      absl::StatusOr<RowBatch> batch = co_await (*stream)->Next(run_.ctx);
+      if (!batch.ok()) co_return batch.status();
+      if (batch->rows.empty()) break;
+      end.rows += static_cast<int64_t>(batch->rows.size());
+      co_await PushBatch(i, SqlEvent::Kind::kRows, *std::move(batch));
+    }
+    end.affected = (*stream)->affected();
+    co_return absl::OkStatus();
+  }
+
+  // A repeatable write: its rows come back whole, with the stored reply's.
+  Async<absl::Status> RunStored(size_t i, SqlEvent& end) {
+    Task task;
+    task.shard = run_.shards[i];
+    task.guard = RequestGuard{run_.op.request_id, run_.op.request_hash};
+    Step step;
+    step.statements.push_back(statement_);
+    task.steps.push_back(std::move(step));
+    absl::StatusOr<TaskResult> result = co_await run_.backends[i]->Execute(task, run_.ctx);
+    if (!result.ok()) co_return result.status();
+    StatementResult& answer = result->steps.front().statements.back();
+    end.replayed = result->replayed;
+    end.rows = static_cast<int64_t>(answer.batch.rows.size());
+    end.affected = answer.affected;
+    RowBatch header;
+    header.header = answer.batch.header;
+    co_await PushBatch(i, SqlEvent::Kind::kHeader, std::move(header));
+    if (end.rows > 0) co_await PushBatch(i, SqlEvent::Kind::kRows, std::move(answer.batch));
+    co_return absl::OkStatus();
+  }
+
+  Async<void> PushBatch(size_t i, SqlEvent::Kind kind, RowBatch batch) {
+    SqlEvent event;
+    event.kind = kind;
+    event.shard = run_.shards[i];
+    event.batch = std::move(batch);
+    return events_.Push(std::move(event));
+  }
+
+  SqlRun run_;
+  const Statement statement_;
+  Channel<SqlEvent> events_;
+  std::vector<bool> done_;
+  Running running_;  // Last: it uses all of the above.
+};
+
+}  // namespace
+
+std::unique_ptr<SqlStream> StartSqlStream(SqlRun run) {
+  auto stream = std::make_unique<ScatteredSql>(std::move(run));
+  stream->Start();
+  return stream;
+}
+
+}  // namespace quarry

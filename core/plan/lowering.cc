@@ -1,0 +1,203 @@
+#include "core/plan/lowering.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+namespace quarry {
+namespace {
+
+std::string Param(Dialect dialect, size_t number) {
+  return absl::StrCat(dialect == Dialect::kPostgres ? "$" : "?", number);
+}
+
+std::string ColumnName(const Table& table, size_t column) {
+  return QuoteIdentifier(table.columns()[column].name);
+}
+
+std::string ColumnList(const Table& table, const std::vector<size_t>& columns) {
+  std::string list;
+  for (const size_t column : columns) {
+    absl::StrAppend(&list, list.empty() ? "" : ", ", ColumnName(table, column));
+  }
+  return list;
+}
+
+std::string AllColumns(const Table& table) {
+  std::string list;
+  for (size_t i = 0; i < table.columns().size(); ++i) {
+    absl::StrAppend(&list, list.empty() ? "" : ", ", ColumnName(table, i));
+  }
+  return list;
+}
+
+// "k1" = $n AND "k2" = $n+1
+std::string KeyEquals(const Table& table, Dialect dialect, size_t first_param) {
+  std::string where;
+  for (const size_t column : table.primary_key()) {
+    absl::StrAppend(&where, where.empty() ? "" : " AND ", ColumnName(table, column), " = ",
+                    Param(dialect, first_param++));
+  }
+  return where;
+}
+
+std::vector<ColumnType> Types(const Table& table, const std::vector<size_t>& columns) {
+  std::vector<ColumnType> types;
+  types.reserve(columns.size());
+  for (const size_t column : columns) types.push_back(table.columns()[column].type);
+  return types;
+}
+
+std::vector<ColumnType> WithKey(const Table& table, std::vector<ColumnType> types) {
+  for (const size_t column : table.primary_key()) types.push_back(table.columns()[column].type);
+  return types;
+}
+
+LoweredSql Finish(const Table& table, std::string sql, std::vector<ColumnType> params, bool returning) {
+  LoweredSql lowered;
+  if (returning) {
+    absl::StrAppend(&sql, " RETURNING ", AllColumns(table));
+    lowered.result_types = table.all_types();
+  }
+  lowered.sql = std::make_shared<const std::string>(std::move(sql));
+  lowered.param_types = std::make_shared<const std::vector<ColumnType>>(std::move(params));
+  return lowered;
+}
+
+std::string InsertText(const Table& table, Dialect dialect, const std::vector<size_t>& columns) {
+  if (columns.empty()) return absl::StrCat("INSERT INTO ", QuoteTable(table.name(), dialect), " DEFAULT VALUES");
+  std::string params;
+  for (size_t i = 1; i <= columns.size(); ++i) {
+    absl::StrAppend(&params, params.empty() ? "" : ", ", Param(dialect, i));
+  }
+  return absl::StrCat("INSERT INTO ", QuoteTable(table.name(), dialect), " (", ColumnList(table, columns),
+                      ") VALUES (", params, ")");
+}
+
+bool InPrimaryKey(const Table& table, size_t column) {
+  const std::vector<size_t>& key = table.primary_key();
+  return std::find(key.begin(), key.end(), column) != key.end();
+}
+
+}  // namespace
+
+std::string QuoteIdentifier(const std::string& name) {
+  return absl::StrCat("\"", absl::StrReplaceAll(name, {{"\"", "\"\""}}), "\"");
+}
+
+std::string QuoteTable(const std::string& name, Dialect dialect) {
+  const size_t dot = name.find('.');
+  if (dialect == Dialect::kSqlite || dot == std::string::npos) return QuoteIdentifier(name);
+  return absl::StrCat(QuoteIdentifier(name.substr(0, dot)), ".", QuoteIdentifier(name.substr(dot + 1)));
+}
+
+template <typename Make>
+const LoweredSql& Lowering::Cached(const Table& table, Dialect dialect, Shape shape,
+                                   const std::vector<size_t>& columns, bool returning, Make make) {
+  std::string key;
+  key.reserve(12 + columns.size() * 2);
+  const Table* address = &table;
+  key.append(reinterpret_cast<const char*>(&address), sizeof(address));
+  key.push_back(static_cast<char>(dialect));
+  key.push_back(static_cast<char>(shape));
+  key.push_back(returning ? 1 : 0);
+  for (const size_t column : columns) {
+    key.push_back(static_cast<char>(column & 0xff));
+    key.push_back(static_cast<char>(column >> 8));
+  }
+  std::unique_ptr<LoweredSql>& lowered = shapes_[key];
+  if (lowered == nullptr) lowered = std::make_unique<LoweredSql>(make());
+  return *lowered;
+}
+
+const LoweredSql& Lowering::PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns,
+                                      bool lock) {
+  return Cached(table, dialect, lock ? Shape::kLockedRead : Shape::kPointRead, columns, true, [&] {
+    std::string sql = absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ",
+                                   QuoteTable(table.name(), dialect), " WHERE ", KeyEquals(table, dialect, 1));
+    if (lock && dialect == Dialect::kPostgres) absl::StrAppend(&sql, " FOR UPDATE");
+    LoweredSql lowered = Finish(table, std::move(sql), Types(table, table.primary_key()), false);
+    lowered.result_types = std::make_shared<const std::vector<ColumnType>>(Types(table, columns));
+    return lowered;
+  });
+}
+
+const LoweredSql& Lowering::BatchRead(const Table& table, const std::vector<size_t>& columns) {
+  return Cached(table, Dialect::kPostgres, Shape::kBatchRead, columns, true, [&] {
+    const std::vector<size_t>& key = table.primary_key();
+    std::string where;
+    if (key.size() == 1) {
+      where = absl::StrCat(ColumnName(table, key[0]), " = ANY($1)");
+    } else {
+      std::string arrays;
+      for (size_t i = 1; i <= key.size(); ++i) absl::StrAppend(&arrays, i == 1 ? "$" : ", $", i);
+      where = absl::StrCat("(", ColumnList(table, key), ") IN (SELECT * FROM unnest(", arrays, "))");
+    }
+    std::vector<ColumnType> params = Types(table, key);
+    for (ColumnType& type : params) type.array = true;
+    LoweredSql lowered = Finish(table,
+                                absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ",
+                                             QuoteTable(table.name(), Dialect::kPostgres), " WHERE ", where),
+                                std::move(params), false);
+    lowered.result_types = std::make_shared<const std::vector<ColumnType>>(Types(table, columns));
+    return lowered;
+  });
+}
+
+const LoweredSql& Lowering::Insert(const Table& table, Dialect dialect, const std::vector<size_t>& columns,
+                                   bool returning) {
+  return Cached(table, dialect, Shape::kInsert, columns, returning, [&] {
+    return Finish(table, InsertText(table, dialect, columns), Types(table, columns), returning);
+  });
+}
+
+const LoweredSql& Lowering::Upsert(const Table& table, Dialect dialect, const std::vector<size_t>& columns,
+                                   bool returning) {
+  return Cached(table, dialect, Shape::kUpsert, columns, returning, [&] {
+    std::string sets;
+    for (const size_t column : columns) {
+      if (InPrimaryKey(table, column)) continue;
+      const std::string name = ColumnName(table, column);
+      absl::StrAppend(&sets, sets.empty() ? "" : ", ", name, " = excluded.", name);
+    }
+    if (sets.empty()) {
+      // Nothing but the key: a write that changes nothing, so that the row is still returned and locked.
+      const std::string name = ColumnName(table, table.primary_key()[0]);
+      sets = absl::StrCat(name, " = excluded.", name);
+    }
+    return Finish(table,
+                  absl::StrCat(InsertText(table, dialect, columns), " ON CONFLICT (",
+                               ColumnList(table, table.primary_key()), ") DO UPDATE SET ", sets),
+                  Types(table, columns), returning);
+  });
+}
+
+const LoweredSql& Lowering::Update(const Table& table, Dialect dialect, const std::vector<size_t>& columns,
+                                   bool returning) {
+  return Cached(table, dialect, Shape::kUpdate, columns, returning, [&] {
+    std::string sets;
+    size_t param = 0;
+    for (const size_t column : columns) {
+      absl::StrAppend(&sets, sets.empty() ? "" : ", ", ColumnName(table, column), " = ",
+                      Param(dialect, ++param));
+    }
+    return Finish(table,
+                  absl::StrCat("UPDATE ", QuoteTable(table.name(), dialect), " SET ", sets, " WHERE ",
+                               KeyEquals(table, dialect, param + 1)),
+                  WithKey(table, Types(table, columns)), returning);
+  });
+}
+
+const LoweredSql& Lowering::Delete(const Table& table, Dialect dialect, bool returning) {
+  return Cached(table, dialect, Shape::kDelete, {}, returning, [&] {
+    return Finish(table,
+                  absl::StrCat("DELETE FROM ", QuoteTable(table.name(), dialect), " WHERE ",
+                               KeyEquals(table, dialect, 1)),
+                  WithKey(table, {}), returning);
+  });
+}
+
+}  // namespace quarry

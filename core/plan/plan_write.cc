@@ -1,0 +1,330 @@
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/plan/planner.h"
+#include "core/plan/route.h"
+
+namespace quarry {
+namespace {
+
+using ColumnValues = std::vector<std::pair<size_t, Value>>;
+
+Statement WriteStatement(const LoweredSql& lowered, std::vector<Value> params, bool returning) {
+  Statement statement;
+  statement.sql = lowered.sql;
+  statement.param_types = lowered.param_types;
+  statement.result_types = lowered.result_types;
+  statement.params = std::move(params);
+  statement.returns_rows = returning;
+  statement.writes = true;
+  return statement;
+}
+
+const Value* FindValue(const ColumnValues& values, size_t column) {
+  for (const auto& [position, value] : values) {
+    if (position == column) return &value;
+  }
+  return nullptr;
+}
+
+void Split(ColumnValues values, std::vector<size_t>& columns, std::vector<Value>& params) {
+  std::sort(values.begin(), values.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [column, value] : values) {
+    columns.push_back(column);
+    params.push_back(std::move(value));
+  }
+}
+
+absl::Status CheckRowSize(const Table& table, const ColumnValues& values, int64_t row_bytes_max) {
+  int64_t size = 0;
+  for (const auto& [column, value] : values) size += static_cast<int64_t>(ByteSize(value));
+  if (size <= row_bytes_max) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, reason::kRowTooLarge,
+                   absl::StrCat("the row for table ", table.name(), " has ", size, " bytes; at most ", row_bytes_max,
+                                " are allowed (limits.row_bytes)"),
+                   {{"table", table.name()}, {"bytes", absl::StrCat(size)}});
+}
+
+// What a record must not say besides what its columns allow.
+void CheckPreconditionForm(const Mutation& mutation, const std::string& path, std::vector<FieldViolation>& violations) {
+  const Precondition& given = mutation.precondition;
+  const std::string field = path + "precondition";
+  const bool insert = mutation.kind == MutationKind::kInsert;
+  const bool creates = insert || mutation.kind == MutationKind::kUpsert;
+  if (insert && given.exists.value_or(false)) {
+    violations.push_back({field + ".exists", "an insert makes a new row: only exists = false fits it"});
+  }
+  if (!creates && !given.exists.value_or(true)) {
+    violations.push_back({field + ".exists", "an update or delete needs its row: only exists = true fits it"});
+  }
+  if (!given.etag.empty() && (insert || !given.exists.value_or(true))) {
+    violations.push_back({field + ".etag", "a row that must not exist has no etag"});
+  }
+}
+
+// The dialect of the shard that sees the mutation first.
+Dialect FirstDialect(const Topology& topology, std::optional<ShardId> shard) {
+  return topology.shard(shard.value_or(FirstReferenceShard(topology))).dialect;
+}
+
+// Finishes what every kind of mutation shares: the columns to return.
+absl::Status SetReturning(const Table& table, const Mutation& mutation, const std::string& path, bool needs_row,
+                          MutationMerge& merge) {
+  merge.returns_row = needs_row || !mutation.returning.empty();
+  for (const size_t column : table.primary_key()) {
+    merge.key_columns.emplace_back(table.columns()[column].name, column);
+  }
+  if (mutation.returning.empty()) return absl::OkStatus();
+  QUARRY_ASSIGN_OR_RETURN(merge.projection, CheckColumns(table, mutation.returning, path + "returning"));
+  std::vector<ColumnHeader> header;
+  for (const size_t column : merge.projection) header.push_back((*table.header())[column]);
+  merge.header = std::make_shared<const std::vector<ColumnHeader>>(std::move(header));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// Locks the row and looks at it before the write: for an etag, or for an upsert that must find its row.
+void Planner::AddEtagCheck(const Table& table, const Mutation& mutation, const Key& key, Dialect dialect, Step& step) {
+  const bool must_exist = mutation.precondition.exists.value_or(false);
+  if (mutation.precondition.etag.empty() && !(must_exist && mutation.kind == MutationKind::kUpsert)) return;
+  std::vector<size_t> all(table.columns().size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  const LoweredSql& lowered = lowering_.PointRead(table, dialect, all, true);
+  Statement read = WriteStatement(lowered, key, true);
+  read.check.kind = mutation.precondition.etag.empty() ? Check::Kind::kRowRequired : Check::Kind::kEtag;
+  read.check.etag = mutation.precondition.etag;
+  read.check.table = table.name();
+  read.check.precondition = must_exist;
+  step.statements.push_back(std::move(read));
+}
+
+absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const Mutation& mutation,
+                                                     const Snapshot& snapshot, const std::string& path) {
+  std::vector<FieldViolation> violations;
+  CheckPreconditionForm(mutation, path, violations);
+  ColumnValues values = CheckRecord(table, mutation.record, path + "record", violations);
+  Planned planned;
+  bool database_makes_key = false;
+  for (const size_t column : table.primary_key()) {
+    const Column& schema = table.columns()[column];
+    if (const Value* value = FindValue(values, column)) {
+      planned.key.push_back(*value);
+      planned.merge.key[schema.name] = *value;
+      continue;
+    }
+    const std::vector<size_t>& shard_key = table.shard_key();
+    const bool routes = std::find(shard_key.begin(), shard_key.end(), column) != shard_key.end();
+    // The other shards of a reference table are given the row as the first one made it, key included.
+    const bool settable = table.kind() != TableKind::kReference || !schema.generated;
+    if (!routes && settable && (schema.has_default || schema.generated)) {
+      database_makes_key = true;
+    } else if (mutation.record.find(schema.name) == mutation.record.end()) {
+      violations.push_back({absl::StrCat(path, "record.", schema.name),
+                            routes ? "is missing: it is part of the shard key, which says where the row lives"
+                                   : "is missing: it is part of the primary key and has no default"});
+    }
+  }
+  if (!violations.empty()) return InvalidFields(std::move(violations));
+  QUARRY_RETURN_IF_ERROR(CheckRowSize(table, values, limits_.row_bytes_max));
+  const bool upsert =
+      mutation.kind == MutationKind::kUpsert && mutation.precondition.exists.value_or(true);
+  if (upsert && database_makes_key) {
+    return InvalidField(path + "record", "an upsert needs the whole primary key, for it says which row is meant");
+  }
+  if (table.kind() != TableKind::kReference) {
+    Key shard_key;
+    for (const size_t column : table.shard_key()) shard_key.push_back(*FindValue(values, column));
+    if (table.kind() == TableKind::kSingle) {
+      QUARRY_ASSIGN_OR_RETURN(planned.shard, snapshot.topology.Find(table.declaration().shard));
+    } else {
+      QUARRY_ASSIGN_OR_RETURN(planned.shard, ShardOfShardKey(table, shard_key, snapshot));
+    }
+  }
+  const Dialect dialect = FirstDialect(snapshot.topology, planned.shard);
+  const bool needs_row = database_makes_key || table.kind() == TableKind::kReference;
+  QUARRY_RETURN_IF_ERROR(SetReturning(table, mutation, path, needs_row, planned.merge));
+  if (upsert) AddEtagCheck(table, mutation, planned.key, dialect, planned.step);
+  std::vector<size_t> columns;
+  std::vector<Value> params;
+  Split(std::move(values), columns, params);
+  const bool returning = planned.merge.returns_row;
+  const LoweredSql& lowered = upsert ? lowering_.Upsert(table, dialect, columns, returning)
+                                     : lowering_.Insert(table, dialect, columns, returning);
+  planned.step.statements.push_back(WriteStatement(lowered, std::move(params), returning));
+  return planned;
+}
+
+absl::StatusOr<Planner::Planned> Planner::PlanChange(const Table& table, const Mutation& mutation,
+                                                     const Snapshot& snapshot, const std::string& path) {
+  std::vector<FieldViolation> violations;
+  CheckPreconditionForm(mutation, path, violations);
+  Planned planned;
+  QUARRY_ASSIGN_OR_RETURN(planned.key, CheckKey(table, mutation.key, path + "key"));
+  ColumnValues values = CheckRecord(table, mutation.record, path + "record", violations);
+  for (size_t i = 0; i < table.primary_key().size(); ++i) {
+    const size_t column = table.primary_key()[i];
+    const std::string& name = table.columns()[column].name;
+    planned.merge.key[name] = planned.key[i];
+    const Value* value = FindValue(values, column);
+    if (value == nullptr) continue;
+    if (*value != planned.key[i]) {
+      return MakeError(absl::StatusCode::kInvalidArgument, reason::kShardKeyImmutable,
+                       absl::StrCat(path, "record.", name, ": a row's key does not change in place; insert the row "
+                                    "under its new key and delete the old one"),
+                       {{"table", table.name()}, {"column", name}});
+    }
+    values.erase(std::remove_if(values.begin(), values.end(),
+                                [column](const auto& entry) { return entry.first == column; }),
+                 values.end());
+  }
+  const bool deletes = mutation.kind == MutationKind::kDelete;
+  if (!deletes && values.empty() && violations.empty()) {
+    violations.push_back({path + "record", "holds no column to change"});
+  }
+  if (!violations.empty()) return InvalidFields(std::move(violations));
+  QUARRY_RETURN_IF_ERROR(CheckRowSize(table, values, limits_.row_bytes_max));
+  if (table.kind() != TableKind::kReference) {
+    QUARRY_ASSIGN_OR_RETURN(planned.shard, ShardOfRow(table, planned.key, snapshot));
+  }
+  const Dialect dialect = FirstDialect(snapshot.topology, planned.shard);
+  const bool needs_row = !deletes && table.kind() == TableKind::kReference;
+  QUARRY_RETURN_IF_ERROR(SetReturning(table, mutation, path, needs_row, planned.merge));
+  AddEtagCheck(table, mutation, planned.key, dialect, planned.step);
+  std::vector<size_t> columns;
+  std::vector<Value> params;
+  Split(std::move(values), columns, params);
+  params.insert(params.end(), planned.key.begin(), planned.key.end());
+  const bool returning = planned.merge.returns_row;
+  const LoweredSql& lowered = deletes ? lowering_.Delete(table, dialect, returning)
+                                      : lowering_.Update(table, dialect, columns, returning);
+  Statement write = WriteStatement(lowered, std::move(params), returning);
+  write.check.kind = Check::Kind::kRowRequired;
+  write.check.table = table.name();
+  write.check.precondition = mutation.precondition.exists.value_or(false);
+  planned.step.statements.push_back(std::move(write));
+  return planned;
+}
+
+absl::StatusOr<Planner::Planned> Planner::PlanMutation(const Mutation& mutation, const Snapshot& snapshot,
+                                                       const std::string& path) {
+  absl::StatusOr<const Table*> table = FindTable(snapshot, mutation.table);
+  if (!table.ok()) return table.status();
+  const bool creates = mutation.kind == MutationKind::kInsert || mutation.kind == MutationKind::kUpsert;
+  absl::StatusOr<Planned> planned = creates ? PlanInsert(**table, mutation, snapshot, path)
+                                            : PlanChange(**table, mutation, snapshot, path);
+  if (planned.ok()) planned->table = *table;
+  return planned;
+}
+
+absl::StatusOr<WritePlan> Planner::PlanWrite(const WriteOperation& op,
+                                             const std::shared_ptr<const Snapshot>& snapshot) {
+  Follow(snapshot);
+  if (op.mutations.empty()) return InvalidField("mutations", "holds no mutation");
+  if (static_cast<int64_t>(op.mutations.size()) > limits_.batch_items_max) {
+    return InvalidField("mutations", absl::StrCat("has ", op.mutations.size(), " items; at most ",
+                                                  limits_.batch_items_max, " are written at once, so split the call"));
+  }
+  WritePlan plan;
+  std::vector<std::optional<Planned>> planned(op.mutations.size());
+  std::vector<FieldViolation> violations;
+  for (uint32_t item = 0; item < op.mutations.size(); ++item) {
+    const std::string path = op.indexed_paths ? absl::StrCat("mutations[", item, "].") : "";
+    absl::StatusOr<Planned> result = PlanMutation(op.mutations[item], *snapshot, path);
+    if (result.ok()) {
+      planned[item] = *std::move(result);
+      planned[item]->step.item = item;
+    } else if (op.atomicity == Atomicity::kEach) {
+      plan.refused.emplace_back(item, result.status());
+    } else {
+      const ErrorDetail detail = DetailOf(result.status());
+      if (detail.violations.empty()) return WithFact(result.status(), "item", absl::StrCat(item));
+      violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
+    }
+  }
+  if (!violations.empty()) return InvalidFields(std::move(violations));
+  QUARRY_RETURN_IF_ERROR(PlaceAll(op, *snapshot, std::move(planned), plan));
+  return plan;
+}
+
+absl::Status Planner::PlaceAll(const WriteOperation& op, const Snapshot& snapshot,
+                               std::vector<std::optional<Planned>> planned, WritePlan& plan) {
+  plan.merge.mutations.resize(planned.size());
+  std::map<ShardId, Task> tasks;
+  for (uint32_t item = 0; item < planned.size(); ++item) {
+    if (!planned[item].has_value()) continue;
+    Planned& one = *planned[item];
+    plan.merge.mutations[item] = std::move(one.merge);
+    const bool everywhere = !one.shard.has_value() && snapshot.topology.shards().size() > 1;
+    if (everywhere) {
+      ReferenceWrite write;
+      write.item = item;
+      write.table = one.table;
+      write.kind = op.mutations[item].kind;
+      write.key = std::move(one.key);
+      write.step = std::move(one.step);
+      plan.reference_writes.push_back(std::move(write));
+      continue;
+    }
+    Task& task = tasks[one.shard.value_or(ShardId{0})];
+    task.steps.push_back(std::move(one.step));
+  }
+  const bool several = tasks.size() > 1 || (!plan.reference_writes.empty() && (!tasks.empty() || op.single_shard));
+  if (several && (op.atomicity == Atomicity::kAll || op.single_shard)) {
+    std::vector<std::string> names;
+    for (const auto& [shard, task] : tasks) names.push_back(snapshot.topology.name(shard));
+    if (!plan.reference_writes.empty()) names.push_back("all (reference table)");
+    return MakeError(absl::StatusCode::kFailedPrecondition, reason::kCrossShardTransaction,
+                     absl::StrCat("the mutations belong to several shards (", absl::StrJoin(names, ", "),
+                                  "); an atomic write takes one: split it by shard key, or use BatchWrite"),
+                     {{"shards", absl::StrJoin(names, ",")}});
+  }
+  for (auto& [shard, task] : tasks) {
+    task.shard = shard;
+    task.atomicity = op.atomicity;
+    if (!op.request_id.empty()) task.guard = RequestGuard{op.request_id, op.request_hash};
+    plan.tasks.push_back(std::move(task));
+  }
+  return absl::OkStatus();
+}
+
+Step Planner::ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect) {
+  const Table& table = *write.table;
+  Step step;
+  step.item = write.item;
+  if (write.kind == MutationKind::kDelete) {
+    step.statements.push_back(WriteStatement(lowering_.Delete(table, dialect, false), write.key, false));
+    return step;
+  }
+  const bool update = write.kind == MutationKind::kUpdate;
+  std::vector<size_t> columns;
+  std::vector<Value> params;
+  for (size_t i = 0; i < table.columns().size(); ++i) {
+    const std::vector<size_t>& key = table.primary_key();
+    const bool in_key = std::find(key.begin(), key.end(), i) != key.end();
+    if (table.columns()[i].generated || (update && in_key)) continue;
+    columns.push_back(i);
+    params.push_back(row[i]);
+  }
+  if (update) params.insert(params.end(), write.key.begin(), write.key.end());
+  const LoweredSql& lowered = update ? lowering_.Update(table, dialect, columns, false)
+                              : write.kind == MutationKind::kUpsert
+                                  ? lowering_.Upsert(table, dialect, columns, false)
+                                  : lowering_.Insert(table, dialect, columns, false);
+  Statement statement = WriteStatement(lowered, std::move(params), false);
+  if (update) {
+    statement.check.kind = Check::Kind::kRowRequired;
+    statement.check.table = table.name();
+  }
+  step.statements.push_back(std::move(statement));
+  return step;
+}
+
+}  // namespace quarry

@@ -1,0 +1,91 @@
+// Operation + snapshot -> plan. Pure: no clock, no I/O, no locks; the same operation and snapshot always give the same
+// plan. A Planner only remembers SQL texts by their shape. One loop.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/merge/merge.h"
+#include "core/model/operation.h"
+#include "core/plan/lowering.h"
+#include "core/plan/snapshot.h"
+
+namespace quarry {
+
+struct PlanLimits {
+  int64_t batch_items_max = 1'000;
+  int64_t row_bytes_max = 2 << 20;
+};
+
+struct ReadPlan {
+  std::vector<Task> tasks;  // Ascending by shard.
+  ReadMerge merge;
+  // The table is on every shard: when the task's shard does not answer, these may.
+  std::vector<ShardId> alternates;
+};
+
+// A mutation of a reference table: it goes to every shard.
+struct ReferenceWrite {
+  uint32_t item = 0;
+  const Table* table = nullptr;
+  MutationKind kind = MutationKind::kInsert;
+  Key key;    // Update and delete.
+  Step step;  // For the first shard: returns the row that it made, unless it deletes.
+};
+
+struct WritePlan {
+  std::vector<Task> tasks;  // Sharded and single tables; ascending by shard.
+  std::vector<ReferenceWrite> reference_writes;
+  WriteMerge merge;
+  // Under Atomicity::kEach: items that are refused before any SQL.
+  std::vector<std::pair<uint32_t, absl::Status>> refused;
+};
+
+// Reference writes go to this shard first and to shard 0, whose commit decides, last.
+inline ShardId FirstReferenceShard(const Topology& topology) {
+  return ShardId{topology.shards().size() > 1 ? 1u : 0u};
+}
+
+class Planner {
+ public:
+  explicit Planner(PlanLimits limits) : limits_(limits) {}
+
+  // Reference tables are read on `pinned`, the shard of the reading transaction; without one, on `spread` first.
+  absl::StatusOr<ReadPlan> PlanRead(const ReadOperation& op, const std::shared_ptr<const Snapshot>& snapshot,
+                                    std::optional<ShardId> pinned, ShardId spread);
+  // Every bad field of every mutation at once under kAll. More than one shard under kAll: CROSS_SHARD_TRANSACTION.
+  absl::StatusOr<WritePlan> PlanWrite(const WriteOperation& op, const std::shared_ptr<const Snapshot>& snapshot);
+  // The same write for the other shards of a reference table: `row` is what the first shard made, all columns.
+  Step ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect);
+
+ private:
+  struct Planned {
+    const Table* table = nullptr;
+    std::optional<ShardId> shard;  // None: reference table.
+    Key key;
+    Step step;
+    MutationMerge merge;
+  };
+  void Follow(const std::shared_ptr<const Snapshot>& snapshot);
+  absl::StatusOr<Planned> PlanMutation(const Mutation& mutation, const Snapshot& snapshot, const std::string& path);
+  absl::StatusOr<Planned> PlanInsert(const Table& table, const Mutation& mutation, const Snapshot& snapshot,
+                                     const std::string& path);
+  absl::StatusOr<Planned> PlanChange(const Table& table, const Mutation& mutation, const Snapshot& snapshot,
+                                     const std::string& path);
+  absl::Status PlaceAll(const WriteOperation& op, const Snapshot& snapshot, std::vector<std::optional<Planned>> planned,
+                        WritePlan& plan);
+  void AddReadSteps(const Table& table, const std::vector<size_t>& columns, Dialect dialect,
+                    const std::vector<std::pair<uint32_t, Key>>& keys, Task& task, ReadTaskMerge& merge);
+  void AddEtagCheck(const Table& table, const Mutation& mutation, const Key& key, Dialect dialect, Step& step);
+
+  const PlanLimits limits_;
+  Lowering lowering_;
+  std::shared_ptr<const Snapshot> followed_;  // Whose tables the shapes in `lowering_` belong to.
+};
+
+}  // namespace quarry
