@@ -81,6 +81,25 @@ ReadResult MergeAnswers(const ReadPlan& plan, std::vector<absl::StatusOr<TaskRes
   return result;
 }
 
+// The shard key of a whole primary key, or of the shard-key columns alone.
+absl::StatusOr<Key> CheckShardKey(const Table& table, const KeyInput& input) {
+  Key key;
+  const std::vector<size_t>& columns = table.shard_key();
+  const bool alone = !columns.empty() && input.by_name.size() == columns.size();
+  for (const size_t column : columns) {
+    const auto given = input.by_name.find(table.columns()[column].name);
+    if (!alone || given == input.by_name.end()) {
+      key.clear();
+      break;
+    }
+    QUARRY_ASSIGN_OR_RETURN(Value value, CheckValue(table.columns()[column], given->second));
+    key.push_back(std::move(value));
+  }
+  if (!key.empty()) return key;
+  QUARRY_ASSIGN_OR_RETURN(const Key primary_key, CheckKey(table, input, "key"));
+  return table.kind() == TableKind::kSharded ? ShardKeyOf(table, primary_key) : Key();
+}
+
 absl::Status CheckReplySize(const ReadResult& result, int64_t reply_bytes_max) {
   int64_t size = 0;
   for (const KeyedRow& found : result.found) {
@@ -164,7 +183,7 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
                                      [](const Mutation& mutation) { return !mutation.generate.empty(); });
   if (generates) {
     generated = asked;
-    Generate(generated);
+    QUARRY_CO_RETURN_IF_ERROR(Generate(generated));
   }
   const WriteOperation& op = generates ? generated : asked;
   QUARRY_CO_ASSIGN_OR_RETURN(WritePlan plan, planner_.PlanWrite(op, now));
@@ -208,15 +227,19 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
   co_return result;
 }
 
-void Engine::Generate(WriteOperation& op) {
-  for (Mutation& mutation : op.mutations) {
+absl::Status Engine::Generate(WriteOperation& op) {
+  for (size_t item = 0; item < op.mutations.size(); ++item) {
+    Mutation& mutation = op.mutations[item];
     for (const GeneratedColumn& column : mutation.generate) {
-      if (mutation.record.find(column.column) != mutation.record.end()) continue;
-      mutation.record[column.column] = column.kind == GeneratedKind::kUuidV7
-                                           ? Value::Uuid(ids_.UuidV7(loop_.Now()))
-                                           : Value::Int64(ids_.Int64(loop_.Now()));
+      // As text, which the catalog turns into what the column holds.
+      Value value = column.kind == GeneratedKind::kUuidV7 ? Value::Text(ids_.UuidV7(loop_.Now()))
+                                                          : Value::Int64(ids_.Int64(loop_.Now()));
+      if (mutation.record.emplace(column.column, std::move(value)).second) continue;
+      const std::string path = op.indexed_paths ? absl::StrCat("mutations[", item, "].generate") : "generate";
+      return InvalidField(path, absl::StrCat("column ", column.column, " is in the record as well; give one of both"));
     }
   }
+  return absl::OkStatus();
 }
 
 Async<absl::StatusOr<TaskResult>> Engine::RunTask(const Task& task, const std::string& transaction_id,
@@ -257,7 +280,7 @@ Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOpe
                                                                  const std::string& transaction_id,
                                                                  const CallContext& ctx) {
   if (!parts_.limits.raw_sql_allowed) {
-    co_return MakeError(absl::StatusCode::kPermissionDenied, reason::kRawSqlDisabled,
+    co_return MakeError(absl::StatusCode::kFailedPrecondition, reason::kRawSqlDisabled,
                         "raw SQL is switched off here (raw_sql.enabled)");
   }
   if (!transaction_id.empty() && !op.allow_writes) {
@@ -268,7 +291,15 @@ Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOpe
   }
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   SqlRun run{op, ctx, {}, {}, 1, stop_at_first_error, nullptr};
-  QUARRY_CO_ASSIGN_OR_RETURN(run.shards, ShardsOfTarget(op.target, *now));
+  std::optional<ShardId> taken;
+  if (!transaction_id.empty() && op.target.empty()) {
+    QUARRY_CO_ASSIGN_OR_RETURN(taken, transactions_.ShardOf(transaction_id));
+  }
+  if (taken.has_value()) {
+    run.shards.push_back(*taken);
+  } else {
+    QUARRY_CO_ASSIGN_OR_RETURN(run.shards, ShardsOfTarget(op.target, *now));
+  }
   for (const ShardId shard : run.shards) run.backends.push_back(parts_.shards[Index(shard)].get());
   const size_t bound = parts_.limits.scatter_width;
   run.width = op.width == 0 ? bound : std::min(op.width, bound);
@@ -307,7 +338,7 @@ absl::StatusOr<uint32_t> Engine::LoopOf(const std::string& transaction_id) {
 absl::StatusOr<RouteResult> Engine::ResolveKey(const std::string& table_name, const KeyInput& key) const {
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   QUARRY_ASSIGN_OR_RETURN(const Table* table, FindTable(*now, table_name));
-  QUARRY_ASSIGN_OR_RETURN(const Key checked, CheckKey(*table, key, "key"));
+  QUARRY_ASSIGN_OR_RETURN(const Key shard_key, CheckShardKey(*table, key));
   RouteResult result;
   result.epoch = now->topology.epoch();
   if (table->kind() == TableKind::kReference) {
@@ -321,7 +352,7 @@ absl::StatusOr<RouteResult> Engine::ResolveKey(const std::string& table_name, co
     return result;
   }
   QUARRY_ASSIGN_OR_RETURN(const Resolver* resolver, ResolverOf(*table, *now));
-  QUARRY_ASSIGN_OR_RETURN(result.explanation, resolver->Explain(ShardKeyOf(*table, checked)));
+  QUARRY_ASSIGN_OR_RETURN(result.explanation, resolver->Explain(shard_key));
   result.resolver = resolver->name();
   result.resolver_type = resolver->type();
   return result;

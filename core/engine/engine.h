@@ -90,7 +90,7 @@ class Engine {
                                                           const CallContext& ctx);
   Async<absl::StatusOr<ReadResult>> ReadElsewhere(ReadPlan plan, absl::Status first, const Snapshot& snapshot,
                                                   const CallContext& ctx);
-  void Generate(WriteOperation& op);
+  absl::Status Generate(WriteOperation& op);
 
   Loop& loop_;
   Parts parts_;

@@ -100,6 +100,7 @@ WriteResult MergeWrite(const WriteMerge& merge, const std::vector<Task>& tasks, 
       StepResult& answer = parts[i].steps[step];
       mutation.status = answer.status;
       mutation.key = spec.key;
+      mutation.replayed = parts[i].replayed;
       if (!answer.status.ok() || answer.statements.empty()) continue;
       StatementResult& last = answer.statements.back();
       mutation.affected = last.affected;

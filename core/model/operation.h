@@ -109,7 +109,8 @@ struct MutationResult {
   RowHeader header;  // Of the returned columns; null when nothing is returned.
   Row row;           // The returned columns; empty when none.
   std::string etag;  // Of the returned row; "" when nothing is returned.
-  Record key;        // The row's key, with generated parts, for inserts and upserts.
+  Record key;        // The row's key, with generated parts.
+  bool replayed = false;
 };
 
 struct WriteResult {

@@ -114,14 +114,16 @@ absl::StatusOr<ReadPlan> Planner::PlanRead(const ReadOperation& op, const std::s
   QUARRY_ASSIGN_OR_RETURN(std::vector<size_t> asked, CheckColumns(*table, op.columns, "columns"));
   ReadColumns columns = ColumnsToRead(*table, std::move(asked));
 
+  ShardSet targets;
+  if (!op.target.empty()) {
+    QUARRY_ASSIGN_OR_RETURN(targets, ShardsOfTarget(op.target, *snapshot));
+  }
   ReadPlan plan;
   // A reference table is everywhere: the named shard, the transaction's, or any.
   std::optional<ShardId> everywhere;
   if (table->kind() == TableKind::kReference) {
-    everywhere = pinned.value_or(spread);
-    if (!op.target.shards.empty()) {
-      QUARRY_ASSIGN_OR_RETURN(everywhere, snapshot->topology.Find(op.target.shards.front()));
-    } else if (!pinned.has_value()) {
+    everywhere = targets.empty() ? pinned.value_or(spread) : targets.front();
+    if (targets.empty() && !pinned.has_value()) {
       for (const Shard& shard : snapshot->topology.shards()) {
         if (shard.id != spread) plan.alternates.push_back(shard.id);
       }
@@ -134,6 +136,10 @@ absl::StatusOr<ReadPlan> Planner::PlanRead(const ReadOperation& op, const std::s
     ShardId shard = everywhere.value_or(ShardId{0});
     if (!everywhere.has_value()) {
       QUARRY_ASSIGN_OR_RETURN(shard, ShardOfRow(*table, key, *snapshot));
+      if (!targets.empty() && !std::binary_search(targets.begin(), targets.end(), shard)) {
+        return InvalidField("target", absl::StrCat("does not hold the row: ", path, " lives on shard ",
+                                                   snapshot->topology.name(shard)));
+      }
     }
     by_shard[shard].emplace_back(item, std::move(key));
   }

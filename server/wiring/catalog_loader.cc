@@ -1,0 +1,107 @@
+#include "server/wiring/catalog_loader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "spdlog/spdlog.h"
+
+namespace quarry {
+namespace {
+
+constexpr size_t kAskedAtOnceMax = 16;
+
+}  // namespace
+
+CatalogLoader::CatalogLoader(CatalogLoaderParts parts) : parts_(std::move(parts)), thread_([this] { Run(); }) {}
+
+CatalogLoader::~CatalogLoader() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  thread_.join();
+}
+
+bool CatalogLoader::WaitForFirstPass(absl::Duration timeout) {
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&first_pass_done_), timeout);
+}
+
+void CatalogLoader::Refresh() {
+  absl::MutexLock lock(&mutex_);
+  refresh_ = true;
+}
+
+void CatalogLoader::Run() {
+  std::vector<std::optional<ShardSchema>> known(parts_.shards.size());
+  std::vector<absl::Status> errors(parts_.shards.size());
+  while (true) {
+    AskMissing(known, errors);
+    Publish(known, errors);
+    // Once all have told the same there is nothing to ask until somebody wants it.
+    const bool complete = published_ready_ && std::all_of(known.begin(), known.end(),
+                                                          [](const auto& schema) { return schema.has_value(); });
+    absl::MutexLock lock(&mutex_);
+    first_pass_done_ = true;
+    const auto wanted = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || refresh_; };
+    mutex_.AwaitWithTimeout(absl::Condition(&wanted), complete ? absl::InfiniteDuration() : parts_.retry_interval);
+    if (stopping_) return;
+    if (refresh_ || !published_ready_) {
+      refresh_ = false;
+      std::fill(known.begin(), known.end(), std::nullopt);
+    }
+  }
+}
+
+void CatalogLoader::AskMissing(std::vector<std::optional<ShardSchema>>& known, std::vector<absl::Status>& errors) {
+  for (size_t begin = 0; begin < known.size(); begin += kAskedAtOnceMax) {
+    std::vector<std::thread> asking;
+    const size_t end = std::min(begin + kAskedAtOnceMax, known.size());
+    for (size_t shard = begin; shard < end; ++shard) {
+      if (known[shard].has_value()) continue;
+      asking.emplace_back([this, shard, &known, &errors] {
+        absl::StatusOr<ShardSchema> schema = parts_.introspect(shard);
+        errors[shard] = schema.status();
+        if (schema.ok()) known[shard] = *std::move(schema);
+      });
+    }
+    for (std::thread& thread : asking) thread.join();
+  }
+}
+
+void CatalogLoader::Publish(const std::vector<std::optional<ShardSchema>>& known,
+                            const std::vector<absl::Status>& errors) {
+  std::vector<ShardSchema> schemas;
+  std::string silent;
+  for (size_t shard = 0; shard < known.size(); ++shard) {
+    if (known[shard].has_value()) {
+      schemas.push_back(*known[shard]);
+    } else {
+      absl::StrAppend(&silent, silent.empty() ? "" : "; ", "shard ", parts_.shards[shard], ": ",
+                      std::string(errors[shard].message()));
+    }
+  }
+  std::string problem = silent;
+  if (!schemas.empty()) {
+    absl::StatusOr<std::shared_ptr<const Snapshot>> snapshot = parts_.build(schemas);
+    if (snapshot.ok()) {
+      published_ready_ = true;
+      parts_.publish(*std::move(snapshot));
+    } else {
+      problem = std::string(snapshot.status().message());
+    }
+  }
+  // A catalog that was good goes on serving: one shard that comes back different must not stop the others.
+  if (!published_ready_) parts_.publish(parts_.without_catalog(problem));
+  if (problem != last_problem_) {
+    if (problem.empty()) {
+      spdlog::info("the tables of all {} shards are known and alike", known.size());
+    } else {
+      spdlog::warn("catalog: {}", problem);
+    }
+    last_problem_ = problem;
+  }
+}
+
+}  // namespace quarry
