@@ -123,6 +123,7 @@ Engine::Engine(Loop& loop, Parts parts)
       parts_(std::move(parts)),
       ids_(parts_.id_node, random_),
       planner_(ToPlanLimits(parts_.limits)),
+      directory_(parts_.shards),
       transactions_(loop, random_, parts_.loop_index, parts_.transactions) {}
 
 Engine::~Engine() = default;
@@ -136,8 +137,7 @@ Async<absl::StatusOr<ReadResult>> Engine::Read(const ReadOperation& op, const st
     QUARRY_CO_ASSIGN_OR_RETURN(pinned, transactions_.ShardOf(transaction_id));
     if (!pinned.has_value()) pinned = ShardId{0};
   }
-  const ShardId spread{spread_++ % static_cast<uint32_t>(now->topology.shards().size())};
-  QUARRY_CO_ASSIGN_OR_RETURN(ReadPlan plan, planner_.PlanRead(op, now, pinned, spread));
+  QUARRY_CO_ASSIGN_OR_RETURN(ReadPlan plan, co_await PlanReadWithDirectory(op, now, pinned, ctx));
   std::vector<absl::StatusOr<TaskResult>> answers =
       co_await RunTasks(plan.tasks, transaction_id, !op.allow_partial, ctx);
 
@@ -186,7 +186,7 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
     QUARRY_CO_RETURN_IF_ERROR(Generate(generated));
   }
   const WriteOperation& op = generates ? generated : asked;
-  QUARRY_CO_ASSIGN_OR_RETURN(WritePlan plan, planner_.PlanWrite(op, now));
+  QUARRY_CO_ASSIGN_OR_RETURN(WritePlan plan, co_await PlanWriteWithDirectory(op, now, ctx));
   if (!transaction_id.empty() && plan.tasks.size() + (plan.reference_writes.empty() ? 0 : 2) > 1) {
     co_return SecondShard("this write needs several shards");
   }
@@ -225,6 +225,32 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
   for (auto& [item, status] : plan.refused) result.mutations[item].status = std::move(status);
   result.served_by = std::move(served);
   co_return result;
+}
+
+// A key that a lookup resolver does not know yet is looked up in its directory, then the plan is made again.
+Async<absl::StatusOr<ReadPlan>> Engine::PlanReadWithDirectory(const ReadOperation& op,
+                                                              std::shared_ptr<const Snapshot> snapshot,
+                                                              std::optional<ShardId> pinned, const CallContext& ctx) {
+  const ShardId spread{spread_++ % static_cast<uint32_t>(snapshot->topology.shards().size())};
+  absl::StatusOr<ReadPlan> plan = planner_.PlanRead(op, snapshot, pinned, spread);
+  if (plan.ok() || ReasonOf(plan.status()) != reason::kKeyNotMapped) co_return plan;
+  const std::vector<DirectoryKey> keys = KeysToLookUp(op, *snapshot);
+  QUARRY_CO_RETURN_IF_ERROR(co_await directory_.Learn(keys, *snapshot, ctx));
+  co_return planner_.PlanRead(op, snapshot, pinned, spread);
+}
+
+Async<absl::StatusOr<WritePlan>> Engine::PlanWriteWithDirectory(const WriteOperation& op,
+                                                                std::shared_ptr<const Snapshot> snapshot,
+                                                                const CallContext& ctx) {
+  absl::StatusOr<WritePlan> plan = planner_.PlanWrite(op, snapshot);
+  const bool unmapped =
+      plan.ok() ? std::any_of(plan->refused.begin(), plan->refused.end(),
+                              [](const auto& item) { return ReasonOf(item.second) == reason::kKeyNotMapped; })
+                : ReasonOf(plan.status()) == reason::kKeyNotMapped;
+  if (!unmapped) co_return plan;
+  const std::vector<DirectoryKey> keys = KeysToLookUp(op, *snapshot);
+  QUARRY_CO_RETURN_IF_ERROR(co_await directory_.Learn(keys, *snapshot, ctx));
+  co_return planner_.PlanWrite(op, snapshot);
 }
 
 absl::Status Engine::Generate(WriteOperation& op) {
@@ -335,27 +361,57 @@ absl::StatusOr<uint32_t> Engine::LoopOf(const std::string& transaction_id) {
   return Transactions::LoopOf(transaction_id);
 }
 
-absl::StatusOr<RouteResult> Engine::ResolveKey(const std::string& table_name, const KeyInput& key) const {
+Async<absl::StatusOr<RouteResult>> Engine::ResolveKey(const std::string& table_name, const KeyInput& key,
+                                                      const CallContext& ctx) {
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
-  QUARRY_ASSIGN_OR_RETURN(const Table* table, FindTable(*now, table_name));
-  QUARRY_ASSIGN_OR_RETURN(const Key shard_key, CheckShardKey(*table, key));
+  QUARRY_CO_ASSIGN_OR_RETURN(const Table* table, FindTable(*now, table_name));
+  QUARRY_CO_ASSIGN_OR_RETURN(const Key shard_key, CheckShardKey(*table, key));
   RouteResult result;
   result.epoch = now->topology.epoch();
   if (table->kind() == TableKind::kReference) {
     result.explanation.words = absl::StrCat("table ", table_name, " is a reference table: every shard holds the row");
-    return result;
+    co_return result;
   }
   if (table->kind() == TableKind::kSingle) {
-    QUARRY_ASSIGN_OR_RETURN(result.explanation.shard, now->topology.Find(table->declaration().shard));
+    QUARRY_CO_ASSIGN_OR_RETURN(result.explanation.shard, now->topology.Find(table->declaration().shard));
     result.explanation.words =
         absl::StrCat("all rows of table ", table_name, " live on shard ", table->declaration().shard);
-    return result;
+    co_return result;
   }
-  QUARRY_ASSIGN_OR_RETURN(const Resolver* resolver, ResolverOf(*table, *now));
-  QUARRY_ASSIGN_OR_RETURN(result.explanation, resolver->Explain(shard_key));
+  QUARRY_CO_ASSIGN_OR_RETURN(const Resolver* resolver, ResolverOf(*table, *now));
+  const LookupResolver* lookup = AsLookup(*resolver);
+  if (lookup != nullptr && lookup->directory().has_value() && !lookup->Resolve(shard_key).ok()) {
+    std::vector<DirectoryKey> keys(1);
+    keys[0].resolver = lookup;
+    keys[0].shard_key = shard_key;
+    QUARRY_CO_RETURN_IF_ERROR(co_await directory_.Learn(keys, *now, ctx));
+  }
+  QUARRY_CO_ASSIGN_OR_RETURN(result.explanation, resolver->Explain(shard_key));
   result.resolver = resolver->name();
   result.resolver_type = resolver->type();
-  return result;
+  co_return result;
+}
+
+Async<absl::Status> Engine::MapKey(const std::string& table_name, const KeyInput& key, const std::string& shard,
+                                   const CallContext& ctx) {
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  QUARRY_CO_ASSIGN_OR_RETURN(const Table* table, FindTable(*now, table_name));
+  QUARRY_CO_ASSIGN_OR_RETURN(const ShardId target, now->topology.Find(shard));
+  const bool sharded = table->kind() == TableKind::kSharded;
+  const LookupResolver* lookup = nullptr;
+  if (sharded) {
+    QUARRY_CO_ASSIGN_OR_RETURN(const Resolver* resolver, ResolverOf(*table, *now));
+    lookup = AsLookup(*resolver);
+  }
+  if (lookup == nullptr || !lookup->directory().has_value()) {
+    co_return MakeError(absl::StatusCode::kFailedPrecondition, reason::kNoDirectory,
+                        absl::StrCat("table ", table_name, " has no lookup resolver with a directory to write to"),
+                        {{"table", table_name}});
+  }
+  DirectoryKey entry;
+  entry.resolver = lookup;
+  QUARRY_CO_ASSIGN_OR_RETURN(entry.shard_key, CheckShardKey(*table, key));
+  co_return co_await directory_.Map(entry, target, *now, ctx);
 }
 
 }  // namespace quarry

@@ -17,6 +17,7 @@
 #include "core/base/ids.h"
 #include "core/base/random.h"
 #include "core/model/operation.h"
+#include "core/engine/directory.h"
 #include "core/engine/sql_stream.h"
 #include "core/plan/planner.h"
 #include "core/plan/snapshot.h"
@@ -76,7 +77,12 @@ class Engine {
   static absl::StatusOr<uint32_t> LoopOf(const std::string& transaction_id);
 
   // ---- About itself ----
-  absl::StatusOr<RouteResult> ResolveKey(const std::string& table, const KeyInput& key) const;
+  // Reads a lookup resolver's directory when the key is in none of its memory.
+  Async<absl::StatusOr<RouteResult>> ResolveKey(const std::string& table, const KeyInput& key, const CallContext& ctx);
+  // Writes into the directory of the table's lookup resolver where a shard key lives, before it has rows.
+  // kFailedPrecondition when the table's resolver has no directory; kAlreadyExists KEY_MAPPED.
+  Async<absl::Status> MapKey(const std::string& table, const KeyInput& key, const std::string& shard,
+                             const CallContext& ctx);
   std::shared_ptr<const Snapshot> snapshot() const { return parts_.snapshot(); }
   const EngineLimits& limits() const { return parts_.limits; }
   Backend& backend(ShardId shard) { return *parts_.shards[Index(shard)]; }
@@ -90,6 +96,12 @@ class Engine {
                                                           const CallContext& ctx);
   Async<absl::StatusOr<ReadResult>> ReadElsewhere(ReadPlan plan, absl::Status first, const Snapshot& snapshot,
                                                   const CallContext& ctx);
+  Async<absl::StatusOr<ReadPlan>> PlanReadWithDirectory(const ReadOperation& op,
+                                                        std::shared_ptr<const Snapshot> snapshot,
+                                                        std::optional<ShardId> pinned, const CallContext& ctx);
+  Async<absl::StatusOr<WritePlan>> PlanWriteWithDirectory(const WriteOperation& op,
+                                                          std::shared_ptr<const Snapshot> snapshot,
+                                                          const CallContext& ctx);
   absl::Status Generate(WriteOperation& op);
 
   Loop& loop_;
@@ -97,6 +109,7 @@ class Engine {
   SystemRandom random_;
   IdGenerator ids_;
   Planner planner_;
+  Directory directory_;
   Transactions transactions_;
   uint32_t spread_ = 0;  // Whose turn it is among the shards of a reference table.
 };
