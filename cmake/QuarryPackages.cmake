@@ -27,7 +27,10 @@ find_package(ZLIB REQUIRED)
 add_library(httplib INTERFACE IMPORTED GLOBAL)
 target_include_directories(httplib SYSTEM INTERFACE ${HTTPLIB_INCLUDE_DIR})
 if(HTTPLIB_LIBRARY)
-  target_link_libraries(httplib INTERFACE ${HTTPLIB_LIBRARY} Threads::Threads)
+  # The library's classes change their layout with these: they must be those that it was built with.
+  target_compile_definitions(httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT CPPHTTPLIB_ZLIB_SUPPORT
+                             CPPHTTPLIB_BROTLI_SUPPORT)
+  target_link_libraries(httplib INTERFACE ${HTTPLIB_LIBRARY} OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
 endif()
 if(QUARRY_TESTS)
   find_package(GTest CONFIG REQUIRED)

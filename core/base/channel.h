@@ -36,6 +36,8 @@ class Channel {
   Async<std::optional<T>> Pop() {
     while (items_.empty()) {
       if (closed_) co_return std::nullopt;
+      // One that was woken before may have been dropped since, with its turn.
+      WakeProducer();
       Completer<bool> arrival(loop_);
       waiting_consumer_ = arrival;
       Future<bool> ready = arrival.future();
@@ -43,17 +45,20 @@ class Channel {
     }
     std::optional<T> item(std::move(items_.front()));
     items_.pop_front();
+    WakeProducer();
+    co_return item;
+  }
+
+ private:
+  void WakeProducer() {
     while (!waiting_producers_.empty()) {
       Completer<bool> space = std::move(waiting_producers_.front());
       waiting_producers_.pop_front();
       if (space.abandoned()) continue;
       space.Set(true);
-      break;
+      return;
     }
-    co_return item;
   }
-
- private:
   void WakeConsumer() {
     if (std::optional<Completer<bool>> waiting = std::exchange(waiting_consumer_, std::nullopt)) waiting->Set(true);
   }

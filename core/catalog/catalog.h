@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -74,6 +77,8 @@ struct ShardSchema {
 // A declared table that every shard agrees on.
 class Table {
  public:
+  // Columns of the primary key and of the shard key are taken as not null, whatever the database says: a row without
+  // them has no place. Names that `schema` lacks are left out; BuildCatalog refuses them before.
   Table(TableDeclaration declaration, TableSchema schema);
 
   const std::string& name() const { return declaration_.name; }
@@ -105,19 +110,23 @@ class Table {
 class Catalog {
  public:
   Catalog() = default;
-  explicit Catalog(std::vector<Table> tables);
-  // kNotFound TABLE_NOT_FOUND with "did you mean".
+  // `pending`: declared tables whose only shard has not answered yet, with that shard's name.
+  explicit Catalog(std::vector<Table> tables, std::map<std::string, std::string, std::less<>> pending = {});
+  // kNotFound TABLE_NOT_FOUND with "did you mean"; kUnavailable SHARD_UNAVAILABLE for a pending table.
   absl::StatusOr<const Table*> FindTable(std::string_view name) const;
   const std::map<std::string, Table, std::less<>>& tables() const { return tables_; }
 
  private:
   std::map<std::string, Table, std::less<>> tables_;
+  std::map<std::string, std::string, std::less<>> pending_;
 };
 
 // Joins declarations with what the shards' databases said. Every difference between shards is reported at once,
 // column by column; also refused: a missing table, no primary key, an unknown shard-key column, a shard key whose type
-// has no stable hash (float, json, …) or whose text is not compared by bytes, co-location of unlike keys.
-// `schemas` holds the shards that answered; at least one.
+// has no stable hash (float, json, …) or whose text is not compared by bytes, co-location of unlike keys, one resolver for
+// keys of unlike types. kFailedPrecondition SCHEMA_MISMATCH, one line per finding.
+// `schemas` holds the shards that answered; at least one. A single-shard table whose shard is not among them is pending.
+// Column order and the names of unique constraints and foreign keys are those of the first shard: they may differ.
 absl::StatusOr<Catalog> BuildCatalog(const std::vector<TableDeclaration>& declarations,
                                      const std::vector<ShardSchema>& schemas);
 
@@ -130,8 +139,12 @@ std::string DidYouMean(std::string_view name, const std::vector<std::string>& ca
 // wrongly typed parts are all reported at once.
 absl::StatusOr<Key> CheckKey(const Table& table, const KeyInput& input, std::string_view field);
 // One value for one column: nullability and type. Lossless conversions only: an int64 for a decimal or double column when
-// exact, text for date, time, uuid, decimal, timestamp and json columns when well formed; integers within the column's range.
-// Returns the value in the column's own kind.
+// exact, text for date, time, interval, uuid, decimal, timestamp, json and native columns when well formed; integers within
+// the column's range. A double for a 32-bit float column is rounded to 32 bits, as the column would. Text for a timestamp
+// is YYYY-MM-DD, "T" or a space, HH:MM:SS with up to six decimals, then Z or +HH:MM for timestamptz and nothing for timestamp;
+// "infinity" and "-infinity" become natives. What the column would round (scale, precision of seconds) is refused.
+// Returns the value in the column's own kind, in one canonical form, so that equal keys are equal values (a decimal's scale
+// aside). Errors: INVALID_FIELD with the column's name as path; they never quote the value.
 absl::StatusOr<Value> CheckValue(const Column& column, const Value& value);
 // The record's columns, checked; unknown columns get "did you mean". `violations` collects all.
 std::vector<std::pair<size_t, Value>> CheckRecord(const Table& table, const Record& record, std::string_view field,

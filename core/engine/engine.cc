@@ -138,14 +138,15 @@ Async<absl::StatusOr<ReadResult>> Engine::Read(const ReadOperation& op, const st
     if (!pinned.has_value()) pinned = ShardId{0};
   }
   QUARRY_CO_ASSIGN_OR_RETURN(ReadPlan plan, co_await PlanReadWithDirectory(op, now, pinned, ctx));
-  std::vector<absl::StatusOr<TaskResult>> answers =
-      co_await RunTasks(plan.tasks, transaction_id, !op.allow_partial, ctx);
+  // Of a transaction every shard must answer, and it has one.
+  const bool partial = op.allow_partial && transaction_id.empty();
+  std::vector<absl::StatusOr<TaskResult>> answers = co_await RunTasks(plan.tasks, transaction_id, !partial, ctx);
 
   const absl::Status failure = FirstFailure(answers);
   if (absl::IsUnavailable(failure) && !plan.alternates.empty()) {
     co_return co_await ReadElsewhere(std::move(plan), failure, *now, ctx);
   }
-  if (!failure.ok() && !op.allow_partial) co_return failure;
+  if (!failure.ok() && !partial) co_return failure;
   ctx.stage = Stage::kMerge;
   ReadResult result = MergeAnswers(plan, std::move(answers), *now);
   QUARRY_CO_RETURN_IF_ERROR(CheckReplySize(result, parts_.limits.reply_bytes_max));
@@ -168,6 +169,7 @@ Async<absl::StatusOr<ReadResult>> Engine::ReadElsewhere(ReadPlan plan, absl::Sta
     std::vector<TaskResult> parts;
     parts.push_back(*std::move(answer));
     ReadResult result = MergeRead(plan.merge, std::move(parts));
+    QUARRY_CO_RETURN_IF_ERROR(CheckReplySize(result, parts_.limits.reply_bytes_max));
     result.served_by = std::move(served);
     co_return result;
   }
@@ -205,7 +207,7 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
     }
   }
   if (!plan.reference_writes.empty()) {
-    const ReferenceWriteParts reference{parts_.shards, now->topology, planner_};
+    const ReferenceWriteParts reference{parts_.shards, now->topology, planner_, reference_decisions_};
     Task task;
     for (ReferenceWrite& write : plan.reference_writes) {
       Step step;
@@ -214,11 +216,12 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
     }
     absl::StatusOr<TaskResult> answer = co_await RunReferenceWrites(plan.reference_writes, op, reference, ctx);
     if (!answer.ok() && all) co_return AtItem(answer.status(), op.indexed_paths);
+    const bool answered = answer.ok();
     parts.push_back(answer.ok() ? *std::move(answer) : FailedSteps(task, answer.status()));
     plan.tasks.push_back(std::move(task));
     served.asked.clear();
     for (const Shard& shard : now->topology.shards()) served.asked.push_back(shard.id);
-    if (parts.back().steps.front().status.ok()) served.answered = served.asked;
+    if (answered) served.answered = served.asked;
   }
   ctx.stage = Stage::kMerge;
   WriteResult result = MergeWrite(plan.merge, plan.tasks, std::move(parts));

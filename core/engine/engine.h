@@ -18,6 +18,7 @@
 #include "core/base/random.h"
 #include "core/model/operation.h"
 #include "core/engine/directory.h"
+#include "core/engine/reference_write.h"
 #include "core/engine/sql_stream.h"
 #include "core/plan/planner.h"
 #include "core/plan/snapshot.h"
@@ -111,6 +112,7 @@ class Engine {
   Planner planner_;
   Directory directory_;
   Transactions transactions_;
+  ReferenceDecisions reference_decisions_;
   uint32_t spread_ = 0;  // Whose turn it is among the shards of a reference table.
 };
 

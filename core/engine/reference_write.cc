@@ -1,5 +1,6 @@
 #include "core/engine/reference_write.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,9 +8,13 @@
 #include "core/base/gather.h"
 #include "core/base/status_macros.h"
 #include "core/engine/scatter.h"
+#include "core/txn/transactions.h"
 
 namespace quarry {
 namespace {
+
+// How long a decision goes on after its caller has gone.
+constexpr absl::Duration kDecisionTimeout = absl::Seconds(30);
 
 Async<absl::StatusOr<bool>> PingOne(Backend& shard, const std::string& name, const CallContext& ctx) {
   const absl::Status status = co_await shard.Ping(ctx);
@@ -46,7 +51,15 @@ absl::Status Diverged(const absl::Status& cause, const std::string& shard) {
   return MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown,
                    absl::StrCat("the write is committed on some shards, but its commit on shard ", shard,
                                 " was not confirmed (", std::string(cause.message()),
-                                "); read the row on every shard and write it again"),
+                                "); read the row on every shard and write it again under a new request_id"),
+                   {{"shard", shard}});
+}
+
+absl::Status Undecided(const absl::Status& cause, const std::string& shard) {
+  return MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown,
+                   absl::StrCat("the write is on no shard, or on shard ", shard, " alone, which did not confirm it (",
+                                std::string(cause.message()),
+                                "); read the row on every shard and write it again under a new request_id"),
                    {{"shard", shard}});
 }
 
@@ -62,11 +75,16 @@ Async<absl::StatusOr<FirstAnswers>> RunFirst(const std::vector<ReferenceWrite>& 
   for (size_t i = 0; i < writes.size(); ++i) {
     absl::StatusOr<StepResult> answer = co_await session.Execute(writes[i].step, ctx);
     StepResult kept;
+    if (answer.ok() && writes[i].kind != MutationKind::kDelete && answer->statements.back().batch.rows.empty()) {
+      co_return MakeError(absl::StatusCode::kInternal, reason::kDatabaseError,
+                          absl::StrCat("shard ", shard, ": table ", writes[i].table->name(), " gave no row back, so "
+                                       "the other shards cannot be given the same; does a trigger drop it?"),
+                          {{"shard", shard}, {"item", absl::StrCat(writes[i].item)}});
+    }
     if (answer.ok()) {
       kept = *std::move(answer);
       answers.applied.push_back(i);
-    } else if (atomicity == Atomicity::kAll || absl::IsUnavailable(answer.status()) ||
-               absl::IsUnknown(answer.status()) || absl::IsAborted(answer.status())) {
+    } else if (atomicity == Atomicity::kAll || EndsTransaction(answer.status())) {
       co_return WithFact(OnShard(answer.status(), shard), "item", absl::StrCat(writes[i].item));
     } else {
       kept.status = OnShard(answer.status(), shard);
@@ -81,18 +99,137 @@ std::vector<Step> ReplicaSteps(const std::vector<ReferenceWrite>& writes, const 
   std::vector<Step> steps;
   for (const size_t i : answers.applied) {
     const std::vector<Row>& rows = answers.result.steps[i].statements.back().batch.rows;
-    steps.push_back(planner.ReplicaStep(writes[i], rows.empty() ? Row() : rows.front(), dialect));
+    steps.push_back(planner.ReplicaStep(writes[i], rows.empty() ? Row() : rows.front(), dialect, false));
   }
   return steps;
 }
 
-Async<absl::Status> CommitAll(std::vector<OpenPart>& open, const Topology& topology, const CallContext& ctx) {
-  absl::Status first;
-  for (OpenPart& part : open) {
-    const absl::Status status = co_await part.session->Commit(ctx);
-    if (!status.ok() && first.ok()) first = Diverged(status, topology.name(part.shard));
+// Shard 0 may hold another part of the same request, of a sharded table, under the request's own id. The digit of the
+// UUID's version becomes one that no client makes.
+RequestGuard GuardOf(const WriteOperation& op) {
+  constexpr size_t kVersionDigit = 14;
+  RequestGuard guard{op.request_id, op.request_hash};
+  if (guard.request_id.size() > kVersionDigit) guard.request_id[kVersionDigit] = 'f';
+  return guard;
+}
+
+Step NoRowsStep(uint32_t item) {
+  Step step;
+  step.item = item;
+  Statement& statement = step.statements.emplace_back();
+  statement.sql = std::make_shared<const std::string>("SELECT 1 WHERE 1 = 0");
+  statement.returns_rows = true;
+  statement.writes = true;
+  return step;
+}
+
+// Shard 0's part holds a step for every write and returns its row, for it is the stored reply. A write that was
+// refused leaves a step without rows.
+Task HomeTask(const std::vector<ReferenceWrite>& writes, const FirstAnswers& answers, const WriteOperation& op,
+              const ReferenceWriteParts& parts) {
+  Task home;
+  if (!op.request_id.empty()) home.guard = GuardOf(op);
+  for (const ReferenceWrite& write : writes) home.steps.push_back(NoRowsStep(write.item));
+  for (const size_t i : answers.applied) {
+    const std::vector<Row>& rows = answers.result.steps[i].statements.back().batch.rows;
+    home.steps[i] = parts.planner.ReplicaStep(writes[i], rows.empty() ? Row() : rows.front(),
+                                              parts.topology.shards()[0].dialect, true);
   }
-  co_return first;
+  return home;
+}
+
+TaskResult FromStoredReply(TaskResult stored) {
+  stored.replayed = true;
+  for (StepResult& step : stored.steps) {
+    if (!step.statements.empty() && !step.statements.back().batch.rows.empty()) continue;
+    step.statements.clear();
+    step.status = MakeError(absl::StatusCode::kFailedPrecondition, reason::kConstraintViolation,
+                            "an earlier try of this request has refused this item; send it under a new request_id "
+                            "to see why");
+  }
+  return stored;
+}
+
+// The stored reply of an earlier try; nullopt when there is none. Asked before the write, which would now run into
+// what the earlier try has written. The probe's own step never succeeds, so nothing is stored by it.
+Async<absl::StatusOr<std::optional<TaskResult>>> FindStoredReply(const WriteOperation& op,
+                                                                 const ReferenceWriteParts& parts,
+                                                                 const CallContext& ctx) {
+  Task probe;
+  probe.guard = GuardOf(op);
+  probe.steps.push_back(NoRowsStep(0));
+  probe.steps[0].statements[0].check.kind = Check::Kind::kRowRequired;
+  absl::StatusOr<TaskResult> answer = co_await parts.shards[0]->Execute(probe, ctx);
+  std::optional<TaskResult> stored;
+  if (answer.ok()) {
+    stored = FromStoredReply(*std::move(answer));
+  } else if (ReasonOf(answer.status()) != reason::kRowNotFound) {
+    co_return OnShard(answer.status(), parts.topology.name(ShardId{0}));
+  }
+  co_return stored;
+}
+
+}  // namespace
+
+struct ReferenceDecisions::Job {
+  Job(Loop& loop, Backend& decider) : ctx(loop), home_backend(decider), done(loop) {}
+  CallContext ctx;
+  Backend& home_backend;
+  Task home;
+  std::vector<OpenPart> open;
+  std::vector<std::string> names;  // Of all shards: the caller's topology may be gone.
+  Completer<absl::StatusOr<TaskResult>> done;
+  Running running;
+};
+
+ReferenceDecisions::ReferenceDecisions() : jobs_(std::make_shared<Jobs>()) {}
+ReferenceDecisions::~ReferenceDecisions() { jobs_.reset(); }
+
+namespace {
+
+// Shard 0's answer to its part, once every other shard has committed.
+Async<absl::StatusOr<TaskResult>> Decide(ReferenceDecisions::Job* job) {
+  absl::StatusOr<TaskResult> decided = co_await job->home_backend.Execute(job->home, job->ctx);
+  std::vector<OpenPart> open = std::move(job->open);
+  if (absl::IsUnknown(decided.status()) || absl::IsDeadlineExceeded(decided.status())) {
+    co_return Undecided(decided.status(), job->names[0]);
+  }
+  if (!decided.ok()) co_return OnShard(decided.status(), job->names[0]);
+  // The earlier try has written everywhere; what this one has open is rolled back as it goes.
+  if (decided->replayed) co_return decided;
+  absl::Status diverged;
+  for (OpenPart& part : open) {
+    const absl::Status status = co_await part.session->Commit(job->ctx);
+    if (!status.ok() && diverged.ok()) diverged = Diverged(status, job->names[Index(part.shard)]);
+  }
+  QUARRY_CO_RETURN_IF_ERROR(diverged);
+  co_return decided;
+}
+
+Async<absl::StatusOr<TaskResult>> StartDecision(Task home, std::vector<OpenPart> open,
+                                                const ReferenceWriteParts& parts, const CallContext& ctx) {
+  ReferenceDecisions::Jobs& jobs = *parts.decisions.jobs();
+  const auto job = jobs.insert(jobs.end(), std::make_unique<ReferenceDecisions::Job>(ctx.loop, *parts.shards[0]));
+  ReferenceDecisions::Job* const work = job->get();
+  work->ctx.deadline = ctx.loop.Now() + kDecisionTimeout;
+  work->ctx.call_id = ctx.call_id;
+  work->home = std::move(home);
+  work->open = std::move(open);
+  for (const Shard& shard : parts.topology.shards()) work->names.push_back(shard.name);
+  Completer<absl::StatusOr<TaskResult>> done = work->done;
+  Future<absl::StatusOr<TaskResult>> outcome = done.future();
+  Loop* const loop = &ctx.loop;
+  const std::weak_ptr<ReferenceDecisions::Jobs> owner = parts.decisions.jobs();
+  work->running = Running(Decide(work), [loop, owner, job, done](absl::StatusOr<TaskResult> result) mutable {
+    done.Set(std::move(result));
+    loop->Defer([owner, job] {
+      if (const std::shared_ptr<ReferenceDecisions::Jobs> alive = owner.lock()) alive->erase(job);
+    });
+  });
+  const Timer timer(ctx.loop, ctx.deadline, [done, name = parts.topology.name(ShardId{0})]() mutable {
+    done.Set(Undecided(absl::DeadlineExceededError("the deadline ended"), name));
+  });
+  co_return co_await outcome;
 }
 
 }  // namespace
@@ -100,6 +237,10 @@ Async<absl::Status> CommitAll(std::vector<OpenPart>& open, const Topology& topol
 Async<absl::StatusOr<TaskResult>> RunReferenceWrites(const std::vector<ReferenceWrite>& writes,
                                                      const WriteOperation& op, const ReferenceWriteParts& parts,
                                                      const CallContext& ctx) {
+  if (!op.request_id.empty()) {
+    QUARRY_CO_ASSIGN_OR_RETURN(std::optional<TaskResult> stored, co_await FindStoredReply(op, parts, ctx));
+    if (stored.has_value()) co_return *std::move(stored);
+  }
   QUARRY_CO_RETURN_IF_ERROR(co_await PingAll(parts, ctx));
   // Ascending from shard 1, so that writers of one row queue up on the same shard; shard 0 comes last and decides.
   std::vector<OpenPart> open;
@@ -116,6 +257,7 @@ Async<absl::StatusOr<TaskResult>> RunReferenceWrites(const std::vector<Reference
       absl::StatusOr<FirstAnswers> first = co_await RunFirst(writes, op.atomicity, *part.session, shard.name, ctx);
       if (!first.ok()) co_return first.status();
       answers = *std::move(first);
+      if (answers.applied.empty()) co_return answers.result;
     } else {
       const std::vector<Step> steps = ReplicaSteps(writes, answers, shard.dialect, parts.planner);
       for (const Step& step : steps) {
@@ -125,19 +267,10 @@ Async<absl::StatusOr<TaskResult>> RunReferenceWrites(const std::vector<Reference
     }
     open.push_back(std::move(part));
   }
-  if (answers.applied.empty()) co_return answers.result;
-
-  Task home;
-  home.steps = ReplicaSteps(writes, answers, parts.topology.shards()[0].dialect, parts.planner);
-  if (!op.request_id.empty()) home.guard = RequestGuard{op.request_id, op.request_hash};
-  const absl::StatusOr<TaskResult> decided = co_await parts.shards[0]->Execute(home, ctx);
-  if (!decided.ok()) co_return OnShard(decided.status(), parts.topology.name(ShardId{0}));
-  if (decided->replayed) {
-    // The earlier try has written everywhere; what this one has open is rolled back as it goes.
-    answers.result.replayed = true;
-    co_return answers.result;
-  }
-  QUARRY_CO_RETURN_IF_ERROR(co_await CommitAll(open, parts.topology, ctx));
+  Task home = HomeTask(writes, answers, op, parts);
+  absl::StatusOr<TaskResult> decided = co_await StartDecision(std::move(home), std::move(open), parts, ctx);
+  if (!decided.ok()) co_return decided.status();
+  if (decided->replayed) co_return FromStoredReply(*std::move(decided));
   co_return answers.result;
 }
 

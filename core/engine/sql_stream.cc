@@ -1,5 +1,6 @@
 #include "core/engine/sql_stream.h"
 
+#include <optional>
 #include <utility>
 
 #include "core/base/channel.h"
@@ -28,7 +29,7 @@ class ScatteredSql final : public SqlStream {
       : run_(std::move(run)),
         statement_(RawStatement(run_.op)),
         events_(run_.ctx.loop, kEventsQueuedMax),
-        done_(run_.shards.size(), false) {}
+        ends_(run_.shards.size()) {}
 
   void Start() {
     running_ = Running(RunAll(), [this](bool) { events_.Close(); });
@@ -45,11 +46,15 @@ class ScatteredSql final : public SqlStream {
     options.stop_at_first_error = run_.stop_at_first_error;
     std::vector<absl::StatusOr<bool>> results = co_await Gather(run_.ctx.loop, std::move(work), options);
     for (size_t i = 0; i < results.size(); ++i) {
-      if (done_[i]) continue;
+      if (ends_[i].told) continue;
       SqlEvent event;
-      event.kind = SqlEvent::Kind::kDone;
-      event.shard = run_.shards[i];
-      event.status = results[i].status();
+      if (ends_[i].event.has_value()) {
+        event = *std::move(ends_[i].event);
+      } else {
+        event.kind = SqlEvent::Kind::kDone;
+        event.shard = run_.shards[i];
+        event.status = results[i].status();
+      }
       co_await events_.Push(std::move(event));
     }
     co_return true;
@@ -59,7 +64,8 @@ class ScatteredSql final : public SqlStream {
     SqlEvent end;
     end.kind = SqlEvent::Kind::kDone;
     end.shard = run_.shards[i];
-    const bool stored = !run_.op.request_id.empty() && run_.transaction == nullptr;
+    // Only a session is read-only by the database's word, so what may not write has one.
+    const bool stored = !run_.op.request_id.empty() && run_.op.allow_writes && run_.transaction == nullptr;
     if (stored) {
       end.status = co_await RunStored(i, end);
     } else if (run_.transaction != nullptr) {
@@ -69,8 +75,10 @@ class ScatteredSql final : public SqlStream {
       end.status = co_await RunOnOwnSession(i, end);
     }
     const absl::Status status = end.status;
-    done_[i] = true;
+    // Kept, for this may be dropped while it waits for a slow reader.
+    ends_[i].event = end;
     co_await events_.Push(std::move(end));
+    ends_[i].told = true;
     if (!status.ok()) co_return status;
     co_return true;
   }
@@ -136,7 +144,11 @@ class ScatteredSql final : public SqlStream {
   SqlRun run_;
   const Statement statement_;
   Channel<SqlEvent> events_;
-  std::vector<bool> done_;
+  struct End {
+    std::optional<SqlEvent> event;
+    bool told = false;
+  };
+  std::vector<End> ends_;
   Running running_;  // Last: it uses all of the above.
 };
 

@@ -1,5 +1,6 @@
 #include "core/model/codec.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <utility>
@@ -38,6 +39,7 @@ void AppendStatus(const absl::Status& status, std::string* out) {
   status.ForEachPayload([&payloads](absl::string_view url, const absl::Cord& payload) {
     payloads.emplace_back(std::string(url), std::string(payload));
   });
+  std::sort(payloads.begin(), payloads.end());  // They come in no order.
   AppendVarint(payloads.size(), out);
   for (const auto& [url, payload] : payloads) {
     AppendString(url, out);

@@ -3,6 +3,7 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -12,14 +13,28 @@
 namespace quarry {
 namespace {
 
-// A key array binds one value per key and column: a backend's native types have no array form.
+// Rows of a batch are recognised by the bytes of their keys. Text under a collation that is not by bytes, padded
+// text, intervals and json come back in other words than they were asked for.
+bool EqualsByBytes(const Column& column) {
+  const std::string& declared = column.type.native_name;
+  switch (column.type.kind) {
+    case TypeKind::kText:
+      return !column.type.array && column.deterministic_text && declared != "bpchar" && declared != "character" &&
+             !absl::StartsWith(declared, "character(");
+    case TypeKind::kInterval:
+    case TypeKind::kJson:
+    case TypeKind::kNative:
+      return false;
+    default:
+      return !column.type.array;
+  }
+}
+
+// A key array binds one value per key and column: arrays and a backend's native types have no array form.
 bool CanBatch(const Table& table, Dialect dialect, size_t keys) {
   if (dialect != Dialect::kPostgres || keys < 2) return false;
-  for (const size_t column : table.primary_key()) {
-    const ColumnType& type = table.columns()[column].type;
-    if (type.array || type.kind == TypeKind::kNative) return false;
-  }
-  return true;
+  return std::all_of(table.primary_key().begin(), table.primary_key().end(),
+                     [&table](size_t column) { return EqualsByBytes(table.columns()[column]); });
 }
 
 Statement ReadStatement(const LoweredSql& lowered, std::vector<Value> params) {
@@ -130,19 +145,26 @@ absl::StatusOr<ReadPlan> Planner::PlanRead(const ReadOperation& op, const std::s
     }
   }
   std::map<ShardId, std::vector<std::pair<uint32_t, Key>>> by_shard;
+  std::vector<FieldViolation> violations;
   for (uint32_t item = 0; item < op.keys.size(); ++item) {
     const std::string path = op.keys.size() == 1 ? "key" : absl::StrCat("keys[", item, "]");
-    QUARRY_ASSIGN_OR_RETURN(Key key, CheckKey(*table, op.keys[item], path));
+    absl::StatusOr<Key> key = CheckKey(*table, op.keys[item], path);
+    if (!key.ok()) {
+      const ErrorDetail detail = DetailOf(key.status());
+      violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
+      continue;
+    }
     ShardId shard = everywhere.value_or(ShardId{0});
     if (!everywhere.has_value()) {
-      QUARRY_ASSIGN_OR_RETURN(shard, ShardOfRow(*table, key, *snapshot));
+      QUARRY_ASSIGN_OR_RETURN(shard, ShardOfRow(*table, *key, *snapshot));
       if (!targets.empty() && !std::binary_search(targets.begin(), targets.end(), shard)) {
         return InvalidField("target", absl::StrCat("does not hold the row: ", path, " lives on shard ",
                                                    snapshot->topology.name(shard)));
       }
     }
-    by_shard[shard].emplace_back(item, std::move(key));
+    by_shard[shard].emplace_back(item, *std::move(key));
   }
+  if (!violations.empty()) return InvalidFields(std::move(violations));
   columns.merge.items = static_cast<uint32_t>(op.keys.size());
   for (const auto& [shard, keys] : by_shard) {
     Task task;

@@ -74,19 +74,29 @@ Dialect FirstDialect(const Topology& topology, std::optional<ShardId> shard) {
   return topology.shard(shard.value_or(FirstReferenceShard(topology))).dialect;
 }
 
+// The violations of a failed check, beside those found before.
+void Collect(const absl::Status& status, std::vector<FieldViolation>& violations) {
+  const ErrorDetail detail = DetailOf(status);
+  violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
+}
+
 // Finishes what every kind of mutation shares: the columns to return.
-absl::Status SetReturning(const Table& table, const Mutation& mutation, const std::string& path, bool needs_row,
-                          MutationMerge& merge) {
+void SetReturning(const Table& table, const Mutation& mutation, const std::string& path, bool needs_row,
+                  MutationMerge& merge, std::vector<FieldViolation>& violations) {
   merge.returns_row = needs_row || !mutation.returning.empty();
   for (const size_t column : table.primary_key()) {
     merge.key_columns.emplace_back(table.columns()[column].name, column);
   }
-  if (mutation.returning.empty()) return absl::OkStatus();
-  QUARRY_ASSIGN_OR_RETURN(merge.projection, CheckColumns(table, mutation.returning, path + "returning"));
+  if (mutation.returning.empty()) return;
+  absl::StatusOr<std::vector<size_t>> returned = CheckColumns(table, mutation.returning, path + "returning");
+  if (!returned.ok()) {
+    Collect(returned.status(), violations);
+    return;
+  }
+  merge.projection = *std::move(returned);
   std::vector<ColumnHeader> header;
   for (const size_t column : merge.projection) header.push_back((*table.header())[column]);
   merge.header = std::make_shared<const std::vector<ColumnHeader>>(std::move(header));
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -132,6 +142,8 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
                                    : "is missing: it is part of the primary key and has no default"});
     }
   }
+  const bool needs_row = database_makes_key || table.kind() == TableKind::kReference || !mutation.generate.empty();
+  SetReturning(table, mutation, path, needs_row, planned.merge, violations);
   if (!violations.empty()) return InvalidFields(std::move(violations));
   QUARRY_RETURN_IF_ERROR(CheckRowSize(table, values, limits_.row_bytes_max));
   const bool upsert =
@@ -149,8 +161,6 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
     }
   }
   const Dialect dialect = FirstDialect(snapshot.topology, planned.shard);
-  const bool needs_row = database_makes_key || table.kind() == TableKind::kReference;
-  QUARRY_RETURN_IF_ERROR(SetReturning(table, mutation, path, needs_row, planned.merge));
   if (upsert) AddEtagCheck(table, mutation, planned.key, dialect, planned.step);
   std::vector<size_t> columns;
   std::vector<Value> params;
@@ -167,15 +177,26 @@ absl::StatusOr<Planner::Planned> Planner::PlanChange(const Table& table, const M
   std::vector<FieldViolation> violations;
   CheckPreconditionForm(mutation, path, violations);
   Planned planned;
-  QUARRY_ASSIGN_OR_RETURN(planned.key, CheckKey(table, mutation.key, path + "key"));
+  const bool deletes = mutation.kind == MutationKind::kDelete;
+  const bool needs_row = !deletes && table.kind() == TableKind::kReference;
+  SetReturning(table, mutation, path, needs_row, planned.merge, violations);
+  absl::StatusOr<Key> key = CheckKey(table, mutation.key, path + "key");
+  if (!key.ok()) Collect(key.status(), violations);
   ColumnValues values = CheckRecord(table, mutation.record, path + "record", violations);
+  if (deletes && !mutation.record.empty()) {
+    violations.push_back({path + "record", "a delete takes a key and no record"});
+  }
+  if (!deletes && mutation.record.empty()) violations.push_back({path + "record", "holds no column to change"});
+  if (!violations.empty()) return InvalidFields(std::move(violations));
+  planned.key = *std::move(key);
   for (size_t i = 0; i < table.primary_key().size(); ++i) {
     const size_t column = table.primary_key()[i];
     const std::string& name = table.columns()[column].name;
     planned.merge.key[name] = planned.key[i];
     const Value* value = FindValue(values, column);
     if (value == nullptr) continue;
-    if (*value != planned.key[i]) {
+    // By the bytes of keys: a decimal's scale makes no other key.
+    if (KeyBytes({*value}, {0}) != KeyBytes({planned.key[i]}, {0})) {
       return MakeError(absl::StatusCode::kInvalidArgument, reason::kShardKeyImmutable,
                        absl::StrCat(path, "record.", name, ": a row's key does not change in place; insert the row "
                                     "under its new key and delete the old one"),
@@ -185,18 +206,12 @@ absl::StatusOr<Planner::Planned> Planner::PlanChange(const Table& table, const M
                                 [column](const auto& entry) { return entry.first == column; }),
                  values.end());
   }
-  const bool deletes = mutation.kind == MutationKind::kDelete;
-  if (!deletes && values.empty() && violations.empty()) {
-    violations.push_back({path + "record", "holds no column to change"});
-  }
-  if (!violations.empty()) return InvalidFields(std::move(violations));
+  if (!deletes && values.empty()) return InvalidField(path + "record", "holds no column to change");
   QUARRY_RETURN_IF_ERROR(CheckRowSize(table, values, limits_.row_bytes_max));
   if (table.kind() != TableKind::kReference) {
     QUARRY_ASSIGN_OR_RETURN(planned.shard, ShardOfRow(table, planned.key, snapshot));
   }
   const Dialect dialect = FirstDialect(snapshot.topology, planned.shard);
-  const bool needs_row = !deletes && table.kind() == TableKind::kReference;
-  QUARRY_RETURN_IF_ERROR(SetReturning(table, mutation, path, needs_row, planned.merge));
   AddEtagCheck(table, mutation, planned.key, dialect, planned.step);
   std::vector<size_t> columns;
   std::vector<Value> params;
@@ -295,12 +310,12 @@ absl::Status Planner::PlaceAll(const WriteOperation& op, const Snapshot& snapsho
   return absl::OkStatus();
 }
 
-Step Planner::ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect) {
+Step Planner::ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect, bool returning) {
   const Table& table = *write.table;
   Step step;
   step.item = write.item;
   if (write.kind == MutationKind::kDelete) {
-    step.statements.push_back(WriteStatement(lowering_.Delete(table, dialect, false), write.key, false));
+    step.statements.push_back(WriteStatement(lowering_.Delete(table, dialect, returning), write.key, returning));
     return step;
   }
   const bool update = write.kind == MutationKind::kUpdate;
@@ -314,11 +329,11 @@ Step Planner::ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect d
     params.push_back(row[i]);
   }
   if (update) params.insert(params.end(), write.key.begin(), write.key.end());
-  const LoweredSql& lowered = update ? lowering_.Update(table, dialect, columns, false)
+  const LoweredSql& lowered = update ? lowering_.Update(table, dialect, columns, returning)
                               : write.kind == MutationKind::kUpsert
-                                  ? lowering_.Upsert(table, dialect, columns, false)
-                                  : lowering_.Insert(table, dialect, columns, false);
-  Statement statement = WriteStatement(lowered, std::move(params), false);
+                                  ? lowering_.Upsert(table, dialect, columns, returning)
+                                  : lowering_.Insert(table, dialect, columns, returning);
+  Statement statement = WriteStatement(lowered, std::move(params), returning);
   if (update) {
     statement.check.kind = Check::Kind::kRowRequired;
     statement.check.table = table.name();

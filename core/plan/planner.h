@@ -61,7 +61,8 @@ class Planner {
   // Every bad field of every mutation at once under kAll. More than one shard under kAll: CROSS_SHARD_TRANSACTION.
   absl::StatusOr<WritePlan> PlanWrite(const WriteOperation& op, const std::shared_ptr<const Snapshot>& snapshot);
   // The same write for the other shards of a reference table: `row` is what the first shard made, all columns.
-  Step ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect);
+  // `returning` gives the row back, all columns.
+  Step ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect, bool returning);
 
  private:
   struct Planned {

@@ -33,12 +33,6 @@ absl::Status Ended(const std::string& id, TransactionState state) {
   }
 }
 
-bool EndsTransaction(const absl::Status& status) {
-  return absl::IsAborted(status) ? ReasonOf(status) != reason::kEtagMismatch
-                                 : absl::IsUnavailable(status) || absl::IsUnknown(status) ||
-                                       absl::IsDeadlineExceeded(status) || absl::IsDataLoss(status);
-}
-
 absl::Status CheckSavepointName(const std::string& name) {
   const bool starts = !name.empty() && (absl::ascii_isalpha(static_cast<unsigned char>(name[0])) || name[0] == '_');
   const bool rest = std::all_of(name.begin(), name.end(), [](char c) {
@@ -61,9 +55,64 @@ std::string SavepointSql(SavepointAction action, const std::string& name) {
   return "";
 }
 
+absl::Status CannotGoBack(const absl::Status& cause) {
+  if (EndsTransaction(cause)) return cause;
+  return MakeError(absl::StatusCode::kAborted, reason::kTransactionEnded,
+                   absl::StrCat("a failed write could not be undone, so the transaction was rolled back (",
+                                std::string(cause.message()), "); run it again"));
+}
+
+Async<absl::StatusOr<TaskResult>> RunSteps(Session& session, const Task& task, const CallContext& ctx) {
+  TaskResult result;
+  for (const Step& step : task.steps) {
+    absl::StatusOr<StepResult> answer = co_await session.Execute(step, ctx);
+    const bool fails_all = !answer.ok() && (task.atomicity == Atomicity::kAll || EndsTransaction(answer.status()));
+    if (fails_all) co_return WithFact(answer.status(), "item", absl::StrCat(step.item));
+    StepResult kept;
+    if (answer.ok()) {
+      kept = *std::move(answer);
+    } else {
+      kept.status = answer.status();
+    }
+    result.steps.push_back(std::move(kept));
+  }
+  co_return result;
+}
+
+// Of a write that is atomic nothing remains when one of its steps fails, though the transaction goes on.
+Async<absl::StatusOr<TaskResult>> RunWhole(Session& session, const Task& task, const CallContext& ctx) {
+  if (task.atomicity == Atomicity::kEach || task.steps.size() < 2 || !task.writes()) {
+    co_return co_await RunSteps(session, task, ctx);
+  }
+  const std::string make = "SAVEPOINT quarry_task";
+  const std::string back = "ROLLBACK TO SAVEPOINT quarry_task";
+  const std::string release = "RELEASE SAVEPOINT quarry_task";
+  const absl::Status made = co_await session.Control(make, ctx);
+  QUARRY_CO_RETURN_IF_ERROR(made);
+  absl::StatusOr<TaskResult> result = co_await RunSteps(session, task, ctx);
+  if (!result.ok() && EndsTransaction(result.status())) co_return result;
+  if (!result.ok()) {
+    const absl::Status undone = co_await session.Control(back, ctx);
+    if (!undone.ok()) co_return CannotGoBack(undone);
+  }
+  const absl::Status released = co_await session.Control(release, ctx);
+  if (!released.ok()) co_return CannotGoBack(released);
+  co_return result;
+}
+
 }  // namespace
 
+bool EndsTransaction(const absl::Status& status) {
+  return absl::IsAborted(status) ? ReasonOf(status) != reason::kEtagMismatch
+                                 : absl::IsUnavailable(status) || absl::IsUnknown(status) ||
+                                       absl::IsDeadlineExceeded(status) || absl::IsDataLoss(status);
+}
+
 struct Transactions::Transaction {
+  struct Mark {
+    std::string name;
+    size_t replies = 0;  // Stored when it was made: going back to it forgets the later ones.
+  };
   std::string id;
   SessionOptions options;
   absl::Duration idle_timeout;
@@ -72,8 +121,9 @@ struct Transactions::Transaction {
   bool busy = false;
   bool committing = false;
   Timer idle;
-  std::vector<std::string> savepoints;  // Oldest first; made on the session once it exists.
+  std::vector<Mark> savepoints;  // Oldest first; made on the session once it exists.
   absl::flat_hash_map<std::string, std::pair<uint64_t, TaskResult>> replies;  // By request id.
+  std::vector<std::string> reply_order;
 };
 
 struct Transactions::CommitJob {
@@ -107,10 +157,14 @@ void Transactions::Lease::Done(const absl::Status& status) {
 }
 
 Transactions::Transactions(Loop& loop, Random& random, uint32_t loop_index, TransactionOptions options)
-    : loop_(loop), random_(random), loop_index_(loop_index), options_(options) {}
+    : loop_(loop),
+      random_(random),
+      loop_index_(loop_index),
+      options_(options),
+      commits_(std::make_shared<CommitJobs>()) {}
 
 Transactions::~Transactions() {
-  commits_.clear();
+  commits_.reset();
   // Sessions roll back as they go.
   open_.clear();
 }
@@ -176,8 +230,8 @@ Async<absl::StatusOr<std::unique_ptr<Transactions::Lease>>> Transactions::Use(co
   }
   transaction->session = *std::move(session);
   transaction->shard = shard;
-  for (const std::string& name : transaction->savepoints) {
-    const std::string sql = SavepointSql(SavepointAction::kCreate, name);
+  for (const Transaction::Mark& mark : transaction->savepoints) {
+    const std::string sql = SavepointSql(SavepointAction::kCreate, mark.name);
     const absl::Status made = co_await transaction->session->Control(sql, ctx);
     if (!made.ok()) {
       lease->Done(made);
@@ -200,30 +254,17 @@ Async<absl::StatusOr<TaskResult>> Transactions::Execute(const std::string& id, c
       }
       TaskResult result = stored->second.second;
       result.replayed = true;
+      ArmIdleTimer(transaction);
       co_return result;
     }
   }
   absl::StatusOr<std::unique_ptr<Lease>> lease = co_await Use(id, task.shard, backend, ctx);
   if (!lease.ok()) co_return lease.status();
-  TaskResult result;
-  for (const Step& step : task.steps) {
-    absl::StatusOr<StepResult> answer = co_await (*lease)->session().Execute(step, ctx);
-    const bool ends = !answer.ok() && EndsTransaction(answer.status());
-    if (!answer.ok() && (ends || task.atomicity == Atomicity::kAll)) {
-      (*lease)->Done(answer.status());
-      co_return WithFact(answer.status(), "item", absl::StrCat(step.item));
-    }
-    StepResult kept;
-    if (answer.ok()) {
-      kept = *std::move(answer);
-    } else {
-      kept.status = answer.status();
-    }
-    result.steps.push_back(std::move(kept));
-  }
-  (*lease)->Done(absl::OkStatus());
-  if (task.guard.has_value()) {
-    transaction->replies.emplace(task.guard->request_id, std::make_pair(task.guard->request_hash, result));
+  absl::StatusOr<TaskResult> result = co_await RunWhole((*lease)->session(), task, ctx);
+  (*lease)->Done(result.status());
+  if (result.ok() && task.guard.has_value()) {
+    transaction->replies.emplace(task.guard->request_id, std::make_pair(task.guard->request_hash, *result));
+    transaction->reply_order.push_back(task.guard->request_id);
   }
   co_return result;
 }
@@ -232,10 +273,12 @@ Async<absl::Status> Transactions::Savepoint(const std::string& id, SavepointActi
                                             const CallContext& ctx) {
   QUARRY_CO_RETURN_IF_ERROR(CheckSavepointName(name));
   QUARRY_CO_ASSIGN_OR_RETURN(const std::shared_ptr<Transaction> transaction, FindIdle(id));
-  std::vector<std::string>& names = transaction->savepoints;
+  std::vector<Transaction::Mark>& marks = transaction->savepoints;
   // The newest of a name hides older ones.
-  const auto newest = std::find(names.rbegin(), names.rend(), name);
-  if (action != SavepointAction::kCreate && newest == names.rend()) {
+  const auto newest =
+      std::find_if(marks.rbegin(), marks.rend(), [&name](const Transaction::Mark& mark) { return mark.name == name; });
+  const size_t upto = static_cast<size_t>(marks.rend() - newest);  // How many there are with it; 0: none of the name.
+  if (action != SavepointAction::kCreate && upto == 0) {
     co_return MakeError(absl::StatusCode::kNotFound, reason::kSavepointNotFound,
                         absl::StrCat("transaction ", id, " has no savepoint named ", name), {{"savepoint", name}});
   }
@@ -249,11 +292,18 @@ Async<absl::Status> Transactions::Savepoint(const std::string& id, SavepointActi
     }
   }
   if (action == SavepointAction::kCreate) {
-    names.push_back(name);
+    Transaction::Mark mark;
+    mark.name = name;
+    mark.replies = transaction->reply_order.size();
+    marks.push_back(std::move(mark));
+  } else if (action == SavepointAction::kRelease) {
+    marks.resize(upto - 1);
   } else {
-    const auto position = names.size() - 1 - static_cast<size_t>(std::find(names.rbegin(), names.rend(), name) -
-                                                                 names.rbegin());
-    names.resize(action == SavepointAction::kRollbackTo ? position + 1 : position);
+    marks.resize(upto);
+    while (transaction->reply_order.size() > marks.back().replies) {
+      transaction->replies.erase(transaction->reply_order.back());
+      transaction->reply_order.pop_back();
+    }
   }
   lease.Done(absl::OkStatus());
   co_return absl::OkStatus();
@@ -262,6 +312,8 @@ Async<absl::Status> Transactions::Savepoint(const std::string& id, SavepointActi
 Async<absl::Status> Transactions::FinishCommit(std::shared_ptr<Transaction> transaction, CommitJob* job) {
   absl::Status status = absl::OkStatus();
   if (transaction->session != nullptr) status = co_await transaction->session->Commit(job->ctx);
+  // A deadline that ends there says nothing of what the database has done.
+  if (absl::IsDeadlineExceeded(status)) status = Ended(transaction->id, TransactionState::kInDoubt);
   if (status.ok()) {
     End(transaction, TransactionState::kCommitted);
   } else if (absl::IsUnknown(status)) {
@@ -282,7 +334,7 @@ Async<absl::Status> Transactions::Commit(const std::string& id, const CallContex
   transaction->idle.Cancel();
   ctx.stage = Stage::kCommit;
   // The job is owned here, not by the caller: a commit is never cancelled.
-  const auto job = commits_.insert(commits_.end(), std::make_unique<CommitJob>(loop_));
+  const auto job = commits_->insert(commits_->end(), std::make_unique<CommitJob>(loop_));
   CommitJob* const work = job->get();
   work->ctx.deadline = loop_.Now() + options_.commit_timeout;
   work->ctx.call_id = ctx.call_id;
@@ -290,7 +342,9 @@ Async<absl::Status> Transactions::Commit(const std::string& id, const CallContex
   Future<absl::Status> outcome = done.future();
   work->running = Running(FinishCommit(transaction, work), [this, job, done](absl::Status status) mutable {
     done.Set(std::move(status));
-    loop_.Defer([this, job] { commits_.erase(job); });
+    loop_.Defer([weak = std::weak_ptr<CommitJobs>(commits_), job] {
+      if (const std::shared_ptr<CommitJobs> commits = weak.lock()) commits->erase(job);
+    });
   });
   const Timer timer(loop_, ctx.deadline, [done, id]() mutable { done.Set(Ended(id, TransactionState::kInDoubt)); });
   co_return co_await outcome;
@@ -320,7 +374,12 @@ absl::StatusOr<TransactionState> Transactions::State(const std::string& id) cons
 
 absl::StatusOr<uint32_t> Transactions::LoopOf(const std::string& id) {
   uint32_t loop = 0;
-  if (id.size() != 38 || !absl::StartsWith(id, "t1-") || id[5] != '-' ||
+  const auto hex = [&id](size_t from, size_t count) {
+    return std::all_of(id.begin() + static_cast<std::ptrdiff_t>(from),
+                       id.begin() + static_cast<std::ptrdiff_t>(from + count),
+                       [](unsigned char c) { return absl::ascii_isxdigit(c); });
+  };
+  if (id.size() != 38 || !absl::StartsWith(id, "t1-") || id[5] != '-' || !hex(3, 2) || !hex(6, 32) ||
       !absl::SimpleHexAtoi(id.substr(3, 2), &loop)) {
     return InvalidField("transaction_id", "is not an id that Begin has given");
   }

@@ -40,6 +40,10 @@ struct BeginOptions {
 enum class TransactionState : uint8_t { kActive, kCommitted, kRolledBack, kInDoubt };
 enum class SavepointAction : uint8_t { kCreate, kRollbackTo, kRelease };
 
+// True for a statement's error after which its transaction cannot go on: kAborted (an etag mismatch aside),
+// kUnavailable, kUnknown, kDeadlineExceeded, kDataLoss.
+bool EndsTransaction(const absl::Status& status);
+
 class Transactions {
  public:
   class Lease;
@@ -63,7 +67,9 @@ class Transactions {
   Async<absl::StatusOr<std::unique_ptr<Lease>>> Use(const std::string& id, ShardId shard, Backend& backend,
                                                     const CallContext& ctx);
   // All steps of `task`, one after the other; under kEach a failing step is reported, under kAll it fails the task.
-  // A task with a guard that this transaction has already run gives the same result again.
+  // Of a kAll task whose step fails nothing remains, though the transaction goes on.
+  // A task with a guard that this transaction has already run gives the same result again, unless a rollback to a
+  // savepoint has undone it.
   Async<absl::StatusOr<TaskResult>> Execute(const std::string& id, const Task& task, Backend& backend,
                                             const CallContext& ctx);
   Async<absl::Status> Savepoint(const std::string& id, SavepointAction action, const std::string& name,
@@ -83,6 +89,7 @@ class Transactions {
  private:
   struct Transaction;
   struct CommitJob;
+  using CommitJobs = std::list<std::unique_ptr<CommitJob>>;
   absl::StatusOr<std::shared_ptr<Transaction>> Find(const std::string& id) const;
   absl::StatusOr<std::shared_ptr<Transaction>> FindIdle(const std::string& id) const;
   void ArmIdleTimer(const std::shared_ptr<Transaction>& transaction);
@@ -96,7 +103,7 @@ class Transactions {
   absl::flat_hash_map<std::string, std::shared_ptr<Transaction>> open_;
   absl::flat_hash_map<std::string, TransactionState> ended_;
   std::deque<std::string> ended_order_;
-  std::list<std::unique_ptr<CommitJob>> commits_;
+  std::shared_ptr<CommitJobs> commits_;  // Shared, weakly, with deferred work alone.
 };
 
 // The use of a transaction by one call. Dropping it without Done rolls the transaction back.
@@ -107,7 +114,7 @@ class Transactions::Lease {
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   Session& session();
-  // The statement has answered; a status that ends transactions (kAborted, kUnavailable, kUnknown) ends this one.
+  // The statement has answered; a status that ends transactions (EndsTransaction) ends this one.
   void Done(const absl::Status& status);
 
  private:

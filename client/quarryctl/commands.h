@@ -1,0 +1,21 @@
+// The commands of quarryctl: each function adds its own to the command line. A command that runs
+// prints its answer or its failure through the session, which outlives `app`.
+#pragma once
+
+#include "CLI/App.hpp"
+#include "client/quarryctl/session.h"
+
+namespace quarry::ctl {
+
+void AddGet(CLI::App& app, Session& session);
+void AddWrites(CLI::App& app, Session& session);  // insert, update, upsert, delete
+void AddSql(CLI::App& app, Session& session);
+void AddImport(CLI::App& app, Session& session);
+void AddSchema(CLI::App& app, Session& session);  // tables, resolve
+void AddShards(CLI::App& app, Session& session);  // shards, health
+void AddContexts(CLI::App& app, Session& session);
+
+// Parses and runs one command line; returns the exit code.
+int RunQuarryctl(int argc, const char* const* argv, std::ostream& out, std::ostream& err);
+
+}  // namespace quarry::ctl

@@ -1,0 +1,88 @@
+#include "client/quarryctl/failure.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "core/base/error.h"
+
+namespace quarry::ctl {
+namespace {
+
+std::string Advice(const absl::Status& status, const ErrorDetail& detail) {
+  if (detail.retry_after.has_value()) {
+    return absl::StrCat("run it again after ", absl::FormatDuration(*detail.retry_after));
+  }
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return "check that the address is right and the gateway runs (quarryctl health), then run it "
+             "again";
+    case absl::StatusCode::kAborted:
+      return detail.reason == reason::kEtagMismatch
+                 ? "read the row again and repeat the change with its new etag"
+                 : "run it again";
+    case absl::StatusCode::kUnknown:
+      return "a write may have been applied: run it again with the same --request-id, or read the "
+             "row";
+    case absl::StatusCode::kDeadlineExceeded:
+      return "a write may have been applied; give more time with --timeout, and the same "
+             "--request-id";
+    case absl::StatusCode::kUnimplemented:
+      return "the gateway is older than this quarryctl, or something else listens there";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+ExitCode ExitCodeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kNotFound:
+      return kExitNotFound;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return kExitInvalid;
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kFailedPrecondition:
+      return kExitConflict;
+    case absl::StatusCode::kAborted:
+      return kExitAborted;
+    case absl::StatusCode::kUnavailable:
+      return kExitUnavailable;
+    case absl::StatusCode::kResourceExhausted:
+      return kExitExhausted;
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kCancelled:
+      return kExitDeadline;
+    case absl::StatusCode::kUnknown:
+      return kExitOutcomeUnknown;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return kExitDenied;
+    default:
+      return kExitError;
+  }
+}
+
+std::string Describe(const std::string& what, const absl::Status& status) {
+  const ErrorDetail detail = DetailOf(status);
+  std::string text = absl::StrCat(what, " failed: ", absl::StatusCodeToString(status.code()));
+  if (!detail.reason.empty()) absl::StrAppend(&text, " (", detail.reason, ")");
+  absl::StrAppend(&text, "\n  why: ", status.message(), "\n");
+  if (const auto shard = detail.facts.find("shard"); shard != detail.facts.end()) {
+    absl::StrAppend(&text, "  shard: ", shard->second, "\n");
+  }
+  for (const auto& [name, fact] : detail.facts) {
+    if (name != "shard") absl::StrAppend(&text, "  ", name, ": ", fact, "\n");
+  }
+  for (const FieldViolation& violation : detail.violations) {
+    absl::StrAppend(&text, "  field ", violation.field, ": ", violation.description, "\n");
+  }
+  if (const std::string advice = Advice(status, detail); !advice.empty()) {
+    absl::StrAppend(&text, "  do: ", advice, "\n");
+  }
+  return text;
+}
+
+}  // namespace quarry::ctl

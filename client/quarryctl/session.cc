@@ -1,0 +1,43 @@
+#include "client/quarryctl/session.h"
+
+#include <cstdlib>
+
+#include "client/quarryctl/failure.h"
+#include "core/base/status_macros.h"
+
+namespace quarry::ctl {
+
+absl::StatusOr<Context> Session::ResolvedContext() const {
+  ContextOverrides overrides;
+  if (!context.empty()) overrides.context = context;
+  if (!address.empty()) overrides.address = address;
+  if (const char* env = std::getenv("QUARRY_ADDRESS"); env != nullptr && *env != '\0')
+    overrides.env_address = env;
+  if (!timeout.empty()) {
+    QUARRY_ASSIGN_OR_RETURN(overrides.timeout, ParseTimeout(timeout));
+  }
+  QUARRY_ASSIGN_OR_RETURN(const Contexts contexts, LoadContexts(ContextsPath()));
+  return ResolveContext(contexts, overrides);
+}
+
+absl::StatusOr<client::Client*> Session::Client() {
+  if (client_ != nullptr) return client_.get();
+  QUARRY_ASSIGN_OR_RETURN(const Context resolved, ResolvedContext());
+  client::ClientOptions options;
+  options.address = resolved.address;
+  options.timeout = resolved.timeout;
+  QUARRY_ASSIGN_OR_RETURN(client_, client::Client::Connect(options));
+  return client_.get();
+}
+
+void Session::Fail(const std::string& what, const absl::Status& status) {
+  err_ << Describe(what, status);
+  exit_code_ = ExitCodeOf(status);
+}
+
+void Session::FailUsage(const std::string& what, const absl::Status& status) {
+  err_ << Describe(what, status);
+  exit_code_ = kExitUsage;
+}
+
+}  // namespace quarry::ctl

@@ -1,0 +1,193 @@
+#include "core/backend/fake_backend.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+
+namespace quarry {
+namespace {
+
+TaskResult EmptyResult(const Task& task) {
+  TaskResult result;
+  for (const Step& step : task.steps) {
+    StepResult answer;
+    answer.statements.resize(step.statements.size());
+    result.steps.push_back(std::move(answer));
+  }
+  return result;
+}
+
+}  // namespace
+
+void FakeBackend::AnswerWith(absl::Status status) {
+  state_->lease_status = status;
+  state_->ping_status = status;
+  state_->script = [status](const Task& task) -> absl::StatusOr<TaskResult> {
+    QUARRY_RETURN_IF_ERROR(status);
+    return EmptyResult(task);
+  };
+}
+
+void FakeBackend::AnswerWith(TaskResult result) {
+  state_->script = [result = std::move(result)](const Task&) { return absl::StatusOr<TaskResult>(result); };
+}
+
+absl::StatusOr<TaskResult> FakeBackend::State::Answer(const Task& task) {
+  if (!next.empty()) {
+    absl::StatusOr<TaskResult> answer = std::move(next.front());
+    next.pop_front();
+    return answer;
+  }
+  return script ? script(task) : EmptyResult(task);
+}
+
+Async<absl::Status> FakeBackend::State::Take(const CallContext& ctx) {
+  absl::Duration takes = delay;
+  if (!delays.empty()) {
+    takes = delays.front();
+    delays.pop_front();
+  }
+  if (takes == absl::ZeroDuration()) co_return absl::OkStatus();
+  const absl::Time ready = ctx.loop.Now() + takes;
+  SleepUntil pause(ctx.loop, std::min(ready, ctx.deadline));
+  co_await pause;
+  if (ready <= ctx.deadline) co_return absl::OkStatus();
+  co_return MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
+                      "deadline ended while the statement ran", {{"stage", "query"}});
+}
+
+Async<absl::StatusOr<TaskResult>> FakeBackend::Run(std::shared_ptr<State> state, const Task& task,
+                                                   const CallContext& ctx) {
+  state->tasks.push_back(task);
+  const absl::Status in_time = co_await state->Take(ctx);
+  QUARRY_CO_RETURN_IF_ERROR(in_time);
+  if (task.guard.has_value()) {
+    const auto stored = state->replies.find(task.guard->request_id);
+    if (stored != state->replies.end()) {
+      if (stored->second.request_hash != task.guard->request_hash) {
+        co_return MakeError(absl::StatusCode::kInvalidArgument, reason::kRequestIdReused,
+                            "this request id belongs to another request");
+      }
+      TaskResult replay = stored->second.result;
+      replay.replayed = true;
+      co_return replay;
+    }
+  }
+  absl::StatusOr<TaskResult> answer = state->Answer(task);
+  if (answer.ok() && task.writes()) {
+    ++state->applied;
+    if (task.guard.has_value()) {
+      Stored& reply = state->replies[task.guard->request_id];
+      reply.request_hash = task.guard->request_hash;
+      reply.result = *answer;
+    }
+  }
+  co_return answer;
+}
+
+class FakeBackend::FakeStream final : public RowStream {
+ public:
+  FakeStream(std::shared_ptr<State> state, StatementResult result)
+      : state_(std::move(state)), result_(std::move(result)) {}
+
+  RowHeader header() const override { return result_.batch.header; }
+  Async<absl::StatusOr<RowBatch>> Next(const CallContext& ctx) override {
+    const absl::Status in_time = co_await state_->Take(ctx);
+    QUARRY_CO_RETURN_IF_ERROR(in_time);
+    RowBatch batch;
+    batch.header = result_.batch.header;
+    batch.rows = std::exchange(result_.batch.rows, {});
+    co_return batch;
+  }
+  int64_t affected() const override { return result_.affected; }
+
+ private:
+  const std::shared_ptr<State> state_;
+  StatementResult result_;
+};
+
+class FakeBackend::FakeSession final : public Session {
+ public:
+  FakeSession(std::shared_ptr<State> state, bool in_transaction)
+      : state_(std::move(state)), in_transaction_(in_transaction) {
+    ++state_->sessions;
+  }
+  ~FakeSession() override {
+    --state_->sessions;
+    if (in_transaction_) ++state_->rollbacks;
+  }
+
+  Async<absl::StatusOr<StepResult>> Execute(const Step& step, const CallContext& ctx) override {
+    Task task;
+    task.steps.push_back(step);
+    ++state_->calls;
+    absl::StatusOr<TaskResult> result = co_await Run(state_, task, ctx);
+    QUARRY_CO_RETURN_IF_ERROR(result.status());
+    if (result->steps.empty()) co_return StepResult();
+    QUARRY_CO_RETURN_IF_ERROR(result->steps[0].status);
+    co_return std::move(result->steps[0]);
+  }
+  Async<absl::StatusOr<std::unique_ptr<RowStream>>> Open(const Statement& statement,
+                                                         const CallContext& ctx) override {
+    Step step;
+    step.statements.push_back(statement);
+    absl::StatusOr<StepResult> result = co_await Execute(step, ctx);
+    QUARRY_CO_RETURN_IF_ERROR(result.status());
+    StatementResult rows;
+    if (!result->statements.empty()) rows = std::move(result->statements[0]);
+    co_return std::make_unique<FakeStream>(state_, std::move(rows));
+  }
+  Async<absl::Status> Control(const std::string& sql, const CallContext& ctx) override {
+    state_->controls.push_back(sql);
+    const absl::Status in_time = co_await state_->Take(ctx);
+    co_return in_time;
+  }
+  Async<absl::Status> Commit(const CallContext& ctx) override {
+    const absl::Status in_time = co_await state_->Take(ctx);
+    QUARRY_CO_RETURN_IF_ERROR(in_time);
+    if (std::exchange(in_transaction_, false)) ++state_->commits;
+    co_return absl::OkStatus();
+  }
+  Async<absl::Status> Rollback(const CallContext&) override {
+    if (std::exchange(in_transaction_, false)) ++state_->rollbacks;
+    co_return absl::OkStatus();
+  }
+
+ private:
+  const std::shared_ptr<State> state_;
+  bool in_transaction_;
+};
+
+Async<absl::StatusOr<TaskResult>> FakeBackend::Execute(const Task& task, const CallContext& ctx) {
+  ++state_->calls;
+  absl::StatusOr<TaskResult> result = co_await Run(state_, task, ctx);
+  co_return result;
+}
+
+Async<absl::StatusOr<std::unique_ptr<Session>>> FakeBackend::Lease(const SessionOptions& options,
+                                                                   const CallContext& ctx) {
+  ++state_->leases;
+  const bool transaction = options.transaction;
+  const absl::Status in_time = co_await state_->Take(ctx);
+  QUARRY_CO_RETURN_IF_ERROR(in_time);
+  QUARRY_CO_RETURN_IF_ERROR(state_->lease_status);
+  co_return std::make_unique<FakeSession>(state_, transaction);
+}
+
+Async<absl::Status> FakeBackend::Ping(const CallContext& ctx) {
+  ++state_->pings;
+  const absl::Status in_time = co_await state_->Take(ctx);
+  QUARRY_CO_RETURN_IF_ERROR(in_time);
+  co_return state_->ping_status;
+}
+
+BackendStats FakeBackend::stats() const {
+  BackendStats stats;
+  stats.sessions_open = state_->sessions;
+  stats.sessions_leased = state_->sessions;
+  stats.statements = state_->calls;
+  return stats;
+}
+
+}  // namespace quarry

@@ -1,0 +1,267 @@
+#include "core/backend/postgres/core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/backend/postgres/errors.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+
+namespace quarry::postgres {
+namespace {
+
+constexpr absl::Duration kBackoffFirst = absl::Milliseconds(50);
+constexpr absl::Duration kBackoffMax = absl::Seconds(1);
+// How long a connection may take to come clean before it is closed instead.
+constexpr absl::Duration kCleanMax = absl::Seconds(2);
+
+LeasePoolOptions PoolOptions(const PostgresOptions& options) {
+  LeasePoolOptions pool;
+  pool.name = absl::StrCat("shard ", options.shard);
+  pool.sessions_max = options.sessions_max;
+  pool.waiters_max = options.waiters_max;
+  return pool;
+}
+
+std::string Millis(absl::Duration duration) { return absl::StrCat(absl::ToInt64Milliseconds(duration), "ms"); }
+
+}  // namespace
+
+Background::~Background() {
+  // What is dropped may want to start more, which is dropped at once.
+  closing_ = true;
+  alive_.reset();
+  const auto dropped = std::exchange(running_, {});
+}
+
+void Background::Run(Async<void> work) {
+  if (closing_) return;
+  const uint64_t id = next_++;
+  // Its end may come before its Running is in the map, so the entry is cleared later.
+  Running started(std::move(work), [this, id, alive = std::weak_ptr<bool>(alive_)] {
+    loop_.Defer([this, id, alive] {
+      if (alive.lock() == nullptr) return;
+      const auto found = running_.find(id);
+      // Its frame, as it goes, may start more work here: let it go after the map is whole again.
+      const Running ended = std::move(found->second);
+      running_.erase(found);
+    });
+  });
+  running_.emplace(id, std::move(started));
+}
+
+Core::Core(Loop& the_loop, PostgresOptions the_options)
+    : loop(the_loop), options(std::move(the_options)), pool(the_loop, PoolOptions(options)), background(the_loop) {}
+
+Async<absl::StatusOr<std::unique_ptr<Connection>>> Core::Connect(ConnectionUse use, absl::Time deadline) {
+  const absl::Time now = loop.Now();
+  if (now < next_attempt_) co_return Unavailable(options.shard, last_cause_, next_attempt_ - now);
+  ConnectOptions connect;
+  connect.shard = options.shard;
+  connect.conninfo = options.conninfo;
+  connect.application_name = options.application_name;
+  if (use == ConnectionUse::kShared) {
+    connect.settings.emplace_back("lock_timeout", Millis(options.shared_lock_timeout));
+    connect.settings.emplace_back("statement_timeout", Millis(options.shared_statement_timeout));
+  }
+  const absl::Time last = std::min(deadline, now + options.connect_timeout);
+  absl::StatusOr<std::unique_ptr<Connection>> opened = co_await Connection::Open(loop, connect, last);
+  if (opened.ok()) {
+    failures_ = 0;
+    next_attempt_ = absl::InfinitePast();
+    co_return opened;
+  }
+  last_cause_ = std::string(opened.status().message());
+  const absl::Duration wait = std::min(kBackoffMax, kBackoffFirst * (1 << std::min(failures_, 10)));
+  ++failures_;
+  next_attempt_ = loop.Now() + wait;
+  co_return opened.status();
+}
+
+void Core::Close(std::unique_ptr<Connection> connection) {
+  if (connection != nullptr) {
+    prepared_hits += connection->prepared_hits();
+    prepared_misses += connection->prepared_misses();
+    --leased_open;
+    connection.reset();
+  }
+  pool.Forfeit();
+}
+
+void Core::GiveBack(std::unique_ptr<Connection> connection) {
+  if (connection == nullptr || !connection->usable()) {
+    Close(std::move(connection));
+    return;
+  }
+  const bool interrupted = connection->interrupt != nullptr && !connection->interrupt->done;
+  if (connection->idle() && !interrupted && !connection->dirty && connection->transaction() == PQTRANS_IDLE) {
+    pool.Release(std::move(connection));
+    return;
+  }
+  background.Run(Recycle(std::move(connection)));
+}
+
+void Core::StartInterrupt(Connection* connection) {
+  if (!connection->usable() || connection->idle() || connection->committing()) return;
+  if (connection->interrupt != nullptr && !connection->interrupt->done) return;
+  connection->interrupt = std::make_shared<Interrupt>();
+  background.Run(SendInterrupt(connection->server_pid(), connection->interrupt));
+}
+
+// libpq's own PQcancel blocks, so another connection asks.
+Async<void> Core::SendInterrupt(int pid, std::shared_ptr<Interrupt> interrupt) {
+  const absl::Time deadline = loop.Now() + kCleanMax;
+  if (control_ == nullptr || !control_->usable()) {
+    absl::StatusOr<std::unique_ptr<Connection>> opened = co_await Connect(ConnectionUse::kShared, deadline);
+    const bool still_needed = control_ == nullptr || !control_->usable();
+    if (opened.ok() && still_needed) control_ = *std::move(opened);
+  }
+  if (control_ != nullptr && control_->usable()) {
+    const auto batch = std::make_shared<Batch>();
+    batch->commands.push_back(Plain(absl::StrCat("SELECT pg_cancel_backend(", pid, ")")));
+    const bool answered = co_await control_->Run(batch, deadline);
+    if (!answered) control_->Break("no answer");
+  }
+  interrupt->done = true;
+  for (Completer<bool>& waiter : std::exchange(interrupt->waiters, {})) waiter.Set(true);
+}
+
+Async<bool> Core::Settle(Connection* connection, absl::Time deadline) {
+  const std::shared_ptr<Interrupt> interrupt = connection->interrupt;
+  if (interrupt != nullptr && !interrupt->done) {
+    Completer<bool> done(loop);
+    interrupt->waiters.push_back(done);
+    const Timer timer(loop, deadline, [done]() mutable { done.Set(false); });
+    Future<bool> future = done.future();
+    const bool in_time = co_await future;
+    if (!in_time) co_return false;
+  }
+  const bool idle = co_await connection->WaitIdle(deadline);
+  co_return idle;
+}
+
+Async<bool> Core::Clean(Connection* connection) {
+  if (connection->committing()) {
+    co_await connection->WaitIdle(absl::InfiniteFuture());
+  } else {
+    StartInterrupt(connection);
+  }
+  const absl::Time deadline = loop.Now() + kCleanMax;
+  const bool settled = co_await Settle(connection, deadline);
+  if (!settled || !connection->usable()) co_return false;
+  const auto batch = std::make_shared<Batch>();
+  if (connection->transaction() != PQTRANS_IDLE) {
+    batch->commands.push_back(Plain("ROLLBACK"));
+    const bool rolled_back = co_await connection->Run(batch, deadline);
+    if (!rolled_back || !connection->usable()) co_return false;
+  }
+  if (connection->dirty) {
+    // Cannot share its Sync with anything.
+    const auto discard = std::make_shared<Batch>();
+    discard->commands.push_back(Plain("DISCARD ALL"));
+    const bool discarded = co_await connection->Run(discard, deadline);
+    if (!discarded || !discard->FirstError().ok()) co_return false;
+    connection->ForgetAll();
+    connection->dirty = false;
+  }
+  co_return connection->usable() && connection->transaction() == PQTRANS_IDLE;
+}
+
+Async<void> Core::Recycle(std::unique_ptr<Connection> connection) {
+  const bool clean = co_await Clean(connection.get());
+  if (clean) {
+    pool.Release(std::move(connection));
+  } else {
+    Close(std::move(connection));
+  }
+}
+
+Async<absl::StatusOr<Leased>> Lease(Core& core, const CallContext& ctx) {
+  absl::StatusOr<std::unique_ptr<Connection>> acquired = co_await core.pool.Acquire(ctx);
+  if (!acquired.ok()) co_return acquired.status();
+  Leased leased(&core);
+  std::unique_ptr<Connection> connection = *std::move(acquired);
+  if (connection != nullptr && !connection->usable()) {
+    --core.leased_open;
+    connection.reset();
+  }
+  if (connection == nullptr) {
+    absl::StatusOr<std::unique_ptr<Connection>> opened =
+        co_await core.Connect(ConnectionUse::kLeased, ctx.deadline);
+    if (!opened.ok()) co_return opened.status();
+    connection = *std::move(opened);
+    ++core.leased_open;
+  }
+  leased.Put(std::move(connection));
+  ctx.stage = Stage::kQuery;
+  co_return leased;
+}
+
+namespace {
+
+// How a transaction ended whose COMMIT was not answered.
+Async<absl::Status> LookUp(Core* core, std::string transaction, std::string cause) {
+  const absl::Time last = core->loop.Now() + absl::Minutes(1);
+  while (core->loop.Now() < last) {
+    absl::StatusOr<std::unique_ptr<Connection>> opened = co_await core->Connect(ConnectionUse::kShared, last);
+    if (opened.ok()) {
+      const auto batch = std::make_shared<Batch>();
+      batch->commands.push_back(Plain(absl::StrCat("SELECT pg_xact_status('", transaction, "'::xid8)")));
+      const bool answered = co_await (*opened)->Run(batch, last);
+      if (answered && !batch->lost) {
+        const std::vector<Row>& rows = batch->results[0].result.batch.rows;
+        const std::string verdict = rows.empty() || rows[0][0].is_null() ? "" : rows[0][0].text();
+        if (verdict == "committed") co_return absl::OkStatus();
+        if (verdict == "aborted") {
+          co_return MakeError(absl::StatusCode::kAborted, reason::kTransactionEnded,
+                              absl::StrCat("shard ", core->options.shard, ": the connection broke at the commit and the "
+                                           "transaction was rolled back; run it again"),
+                              {{"shard", core->options.shard}});
+        }
+        if (verdict != "in progress") break;
+      }
+    }
+    const absl::Time next = core->loop.Now() + absl::Milliseconds(50);
+    SleepUntil pause(core->loop, next);
+    co_await pause;
+  }
+  co_return CommitUnknown(core->options.shard, transaction, cause);
+}
+
+Async<void> FinishCommit(Core* core, Leased leased, BatchPtr batch, std::string transaction,
+                         Completer<absl::Status> done) {
+  batch->commits = true;
+  co_await leased->Run(batch, absl::InfiniteFuture());
+  absl::Status status = batch->FirstError();
+  if (batch->lost) {
+    leased.Put(nullptr);
+    --core->leased_open;
+    if (transaction.empty()) {
+      status = Unavailable(core->options.shard, batch->lost_cause, absl::Milliseconds(100));
+    } else {
+      status = co_await LookUp(core, transaction, batch->lost_cause);
+    }
+  } else if (status.ok() && batch->weak_commit) {
+    status = CommitUnknown(core->options.shard, transaction,
+                           "the server gave up waiting for a synchronous standby; it is committed on the primary only");
+  }
+  done.Set(std::move(status));
+}
+
+}  // namespace
+
+Async<absl::Status> CommitInBackground(Core& core, Leased leased, BatchPtr batch, std::string transaction,
+                                       absl::Time deadline) {
+  Completer<absl::Status> done(core.loop);
+  const std::string shard = core.options.shard;
+  const Timer timer(core.loop, deadline, [done, shard, transaction]() mutable {
+    done.Set(CommitUnknown(shard, transaction, "the deadline ended during the commit, which goes on"));
+  });
+  core.background.Run(FinishCommit(&core, std::move(leased), std::move(batch), std::move(transaction), done));
+  Future<absl::Status> future = done.future();
+  absl::Status status = co_await future;
+  co_return status;
+}
+
+}  // namespace quarry::postgres

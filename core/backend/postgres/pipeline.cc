@@ -1,0 +1,234 @@
+#include "core/backend/postgres/pipeline.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/backend/postgres/errors.h"
+#include "core/base/error.h"
+
+namespace quarry::postgres {
+namespace {
+
+constexpr size_t kGroupMax = 128;
+constexpr size_t kReadDepth = 8;
+// A member alone is tried again when its plan has just become stale.
+constexpr int kTriesMax = 4;
+
+absl::Status QueueFull(const PostgresOptions& options) {
+  ErrorDetail detail;
+  detail.reason = reason::kPoolExhausted;
+  detail.facts = {{"shard", options.shard}, {"queue", absl::StrCat(options.queue_max)}};
+  detail.retry_after = absl::Milliseconds(100);
+  return MakeError(absl::StatusCode::kResourceExhausted,
+                   absl::StrCat("shard ", options.shard, ": ", options.queue_max,
+                                " statements wait for it already; retry later"),
+                   detail);
+}
+
+}  // namespace
+
+Pipeline::Pipeline(Core& core, bool writes) : core_(core), writes_(writes), depth_max_(writes ? 1 : kReadDepth) {}
+
+Pipeline::~Pipeline() {
+  closing_ = true;
+  pump_ = Running();
+  connection_.reset();
+}
+
+Async<std::vector<absl::StatusOr<StatementResult>>> Pipeline::Run(std::vector<const Statement*> statements,
+                                                                  const CallContext& ctx) {
+  const auto call = std::make_shared<Call>(core_.loop);
+  call->left = statements.size();
+  if (static_cast<int64_t>(load() + statements.size()) > core_.options.queue_max) {
+    const absl::Status full = QueueFull(core_.options);
+    call->results.assign(statements.size(), absl::StatusOr<StatementResult>(full));
+    co_return std::move(call->results);
+  }
+  const absl::Status late = DeadlineEnded(core_.options.shard, "query");
+  call->results.assign(statements.size(), absl::StatusOr<StatementResult>(late));
+  for (size_t i = 0; i < statements.size(); ++i) {
+    Member member;
+    member.call = call;
+    member.index = i;
+    member.statement = statements[i];
+    waiting_.push_back(std::move(member));
+  }
+  Kick();
+  ctx.stage = Stage::kQuery;
+  const Timer timer(core_.loop, ctx.deadline, [done = call->done]() mutable { done.Set(false); });
+  Future<bool> future = call->done.future();
+  co_await future;
+  // Members that still wait see that nobody does.
+  std::vector<absl::StatusOr<StatementResult>> results = std::move(call->results);
+  call->results.clear();
+  call->left = 0;
+  co_return results;
+}
+
+void Pipeline::Answer(const Member& member, absl::StatusOr<StatementResult> result) {
+  Call& call = *member.call;
+  if (call.left == 0 || call.results.empty()) return;
+  call.results[member.index] = std::move(result);
+  if (--call.left == 0) call.done.Set(true);
+}
+
+// Once per turn of the loop, so that what arrives together goes out together.
+void Pipeline::Kick() {
+  if (kicked_ || closing_) return;
+  kicked_ = true;
+  core_.loop.Defer([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.lock() == nullptr) return;
+    kicked_ = false;
+    if (pump_.finished()) pump_ = Running(Pump(), [this] {
+      if (!waiting_.empty() && batches_in_flight_ < depth_max_) Kick();
+    });
+  });
+}
+
+Async<void> Pipeline::Pump() {
+  while (!waiting_.empty() && batches_in_flight_ < depth_max_) {
+    if (connection_ == nullptr || !connection_->usable()) {
+      const absl::Time deadline = core_.loop.Now() + core_.options.connect_timeout;
+      absl::StatusOr<std::unique_ptr<Connection>> opened =
+          co_await core_.Connect(ConnectionUse::kShared, deadline);
+      if (!opened.ok()) {
+        FailWaiting(opened.status());
+        co_return;
+      }
+      if (connection_ != nullptr) {
+        core_.prepared_hits += connection_->prepared_hits();
+        core_.prepared_misses += connection_->prepared_misses();
+      }
+      connection_ = *std::move(opened);
+    }
+    Group group = TakeGroup();
+    const bool go_on = co_await Prepare(&group);
+    if (go_on && !group.empty()) SendGroup(std::move(group));
+  }
+}
+
+Pipeline::Group Pipeline::TakeGroup() {
+  Group group;
+  while (!waiting_.empty() && group.size() < kGroupMax) {
+    Member& next = waiting_.front();
+    // Those that go alone go before all others, each in its turn.
+    if (next.alone && !group.empty()) break;
+    const bool alone = next.alone;
+    if (next.call->left > 0 && !next.call->done.abandoned()) group.push_back(std::move(next));
+    waiting_.pop_front();
+    if (alone && !group.empty()) break;
+  }
+  return group;
+}
+
+// Leaves those whose statement the server took. False when the connection broke; all were answered then.
+Async<bool> Pipeline::Prepare(Group* group) {
+  std::vector<std::string> missing;
+  std::vector<size_t> position(group->size(), 0);
+  for (size_t i = 0; i < group->size(); ++i) {
+    const std::string& sql = *(*group)[i].statement->sql;
+    if (connection_->FindPrepared(sql) != nullptr) continue;
+    missing.push_back(sql);
+    position[i] = missing.size();
+  }
+  if (missing.empty()) co_return true;
+  const absl::Time deadline = core_.loop.Now() + core_.options.shared_silence_max;
+  const std::vector<absl::Status> statuses = co_await connection_->Prepare(missing, &core_.type_names, deadline);
+  Group prepared;
+  for (size_t i = 0; i < group->size(); ++i) {
+    const absl::Status status = position[i] == 0 ? absl::OkStatus() : statuses[position[i] - 1];
+    if (status.ok() && connection_->usable()) {
+      prepared.push_back(std::move((*group)[i]));
+    } else {
+      Answer((*group)[i], status.ok() ? Unavailable(core_.options.shard, connection_->lost_cause(), absl::Milliseconds(100))
+                                      : status);
+    }
+  }
+  *group = std::move(prepared);
+  // A server that is silent while it prepares will not get better.
+  if (!statuses.empty() && absl::IsDeadlineExceeded(statuses[0])) connection_->Break("no answer in time");
+  co_return connection_->usable();
+}
+
+void Pipeline::SendGroup(Group group) {
+  const auto batch = std::make_shared<Batch>();
+  batch->commits = writes_;
+  Group sent;
+  for (Member& member : group) {
+    // The wait for the Prepare may have outlived the call.
+    if (member.call->left == 0 || member.call->done.abandoned()) continue;
+    const PreparedPtr prepared = connection_->FindPrepared(*member.statement->sql);
+    if (prepared == nullptr) {
+      waiting_.push_front(std::move(member));
+      continue;
+    }
+    absl::StatusOr<Command> command = Bind(prepared, member.statement->params);
+    if (!command.ok()) {
+      Answer(member, command.status());
+      continue;
+    }
+    batch->commands.push_back(*std::move(command));
+    sent.push_back(std::move(member));
+  }
+  if (sent.empty()) return;
+  core_.statements += static_cast<int64_t>(sent.size());
+  if (writes_ && sent.size() > 1) {
+    ++core_.groups;
+    core_.grouped_writes += static_cast<int64_t>(sent.size());
+  }
+  ++batches_in_flight_;
+  members_in_flight_ += sent.size();
+  batch->on_done = [this, batch, group = std::move(sent)]() mutable { OnDone(&group, batch); };
+  connection_->Send(batch);
+  WatchSilence();
+}
+
+void Pipeline::OnDone(Group* group, const BatchPtr& batch) {
+  --batches_in_flight_;
+  members_in_flight_ -= group->size();
+  if (batch->lost) {
+    const absl::Status lost = Lost(core_.options.shard, writes_, batch->lost_cause);
+    for (const Member& member : *group) Answer(member, lost);
+  } else if (writes_ && batch->weak_commit) {
+    const absl::Status weak = CommitUnknown(core_.options.shard, "", "the server gave up waiting for a synchronous standby");
+    for (const Member& member : *group) Answer(member, weak);
+  } else if (const absl::Status error = batch->FirstError(); error.ok()) {
+    for (size_t i = 0; i < group->size(); ++i) Answer((*group)[i], std::move(batch->results[i].result));
+  } else if (group->size() > 1 || (IsStalePlan(error) && (*group)[0].tries < kTriesMax)) {
+    // The whole group was rolled back, so running its members again is safe.
+    Regroup(std::move(*group));
+  } else {
+    Answer((*group)[0], error);
+  }
+  if (!waiting_.empty()) Kick();
+}
+
+void Pipeline::Regroup(Group group) {
+  for (auto member = group.rbegin(); member != group.rend(); ++member) {
+    member->alone = true;
+    ++member->tries;
+    waiting_.push_front(std::move(*member));
+  }
+}
+
+void Pipeline::FailWaiting(const absl::Status& status) {
+  for (const Member& member : std::exchange(waiting_, {})) Answer(member, status);
+}
+
+// A server that answers nothing for long would hold all callers up.
+void Pipeline::WatchSilence() {
+  if (silence_watched_) return;
+  silence_watched_ = true;
+  silence_ = Timer(core_.loop, connection_->last_progress() + core_.options.shared_silence_max, [this] {
+    silence_watched_ = false;
+    if (batches_in_flight_ == 0 || connection_ == nullptr) return;
+    const absl::Time last = connection_->last_progress() + core_.options.shared_silence_max;
+    if (core_.loop.Now() >= last) {
+      connection_->Break("the server gave no answer in time");
+    } else {
+      WatchSilence();
+    }
+  });
+}
+
+}  // namespace quarry::postgres

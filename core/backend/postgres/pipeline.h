@@ -1,0 +1,81 @@
+// A shared connection that runs single autocommit statements of many callers. Those that wait together go out together
+// and share one Sync: for writes, one durable commit. One loop.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/backend/postgres/connection.h"
+#include "core/backend/postgres/core.h"
+#include "core/base/async.h"
+#include "core/base/context.h"
+#include "core/model/statement.h"
+
+namespace quarry::postgres {
+
+class Pipeline {
+ public:
+  // A pipeline for writes has one group under way at a time, so that groups form and never block each other.
+  Pipeline(Core& core, bool writes);
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
+  ~Pipeline();
+
+  // Runs all `statements`, each on its own, in order. They outlive the call. One result each. A result for which
+  // IsSharedLimit holds was not applied: the statement needs a session of its own.
+  Async<std::vector<absl::StatusOr<StatementResult>>> Run(std::vector<const Statement*> statements,
+                                                          const CallContext& ctx);
+  size_t load() const { return waiting_.size() + members_in_flight_; }
+  bool open() const { return connection_ != nullptr && connection_->usable(); }
+  int64_t prepared_hits() const { return connection_ == nullptr ? 0 : connection_->prepared_hits(); }
+  int64_t prepared_misses() const { return connection_ == nullptr ? 0 : connection_->prepared_misses(); }
+
+ private:
+  // One call's statements; dropped with the call.
+  struct Call {
+    explicit Call(Loop& loop) : done(loop) {}
+    Completer<bool> done;
+    size_t left = 0;
+    std::vector<absl::StatusOr<StatementResult>> results;
+  };
+  struct Member {
+    std::shared_ptr<Call> call;
+    size_t index = 0;
+    const Statement* statement = nullptr;  // Valid while the call is not abandoned.
+    int tries = 0;
+    bool alone = false;  // Its group failed: it gets a Sync of its own.
+  };
+  using Group = std::vector<Member>;
+
+  void Kick();
+  Async<void> Pump();
+  Group TakeGroup();
+  Async<bool> Prepare(Group* group);
+  void SendGroup(Group group);
+  void OnDone(Group* group, const BatchPtr& batch);
+  void Regroup(Group group);
+  void Answer(const Member& member, absl::StatusOr<StatementResult> result);
+  void FailWaiting(const absl::Status& status);
+  void WatchSilence();
+
+  Core& core_;  // Outlives this.
+  const bool writes_;
+  const size_t depth_max_;
+  std::deque<Member> waiting_;
+  size_t batches_in_flight_ = 0;
+  size_t members_in_flight_ = 0;
+  bool kicked_ = false;
+  bool closing_ = false;
+  std::unique_ptr<Connection> connection_;
+  bool silence_watched_ = false;
+  Timer silence_;
+  Running pump_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace quarry::postgres

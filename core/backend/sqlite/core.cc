@@ -1,0 +1,116 @@
+#include "core/backend/sqlite/core.h"
+
+#include "core/base/status_macros.h"
+
+namespace quarry::sqlite {
+namespace {
+
+// Gives the place back when its caller is dropped while the connection is being opened.
+class ForfeitOnDrop {
+ public:
+  explicit ForfeitOnDrop(LeasePool<ReaderSlot>& pool) : pool_(&pool) {}
+  ForfeitOnDrop(const ForfeitOnDrop&) = delete;
+  ForfeitOnDrop& operator=(const ForfeitOnDrop&) = delete;
+  ~ForfeitOnDrop() {
+    if (pool_ != nullptr) pool_->Forfeit();
+  }
+  void Keep() { pool_ = nullptr; }
+
+ private:
+  LeasePool<ReaderSlot>* pool_;
+};
+
+using OpenResult = absl::StatusOr<std::shared_ptr<ReaderLane>>;
+
+Async<OpenResult> OpenReader(std::shared_ptr<Core> core) {
+  Completer<OpenResult> done(core->loop);
+  Future<OpenResult> future = done.future();
+  core->workers->Push([done, port = core->port, options = core->connection, queue = core->workers]() mutable {
+    absl::StatusOr<std::unique_ptr<Connection>> connection =
+        Connection::Open(options, Connection::Mode::kRead);
+    OpenResult result = connection.ok()
+                            ? OpenResult(std::make_shared<ReaderLane>(queue, *std::move(connection)))
+                            : OpenResult(connection.status());
+    port->Post([done, result = std::move(result)]() mutable { done.Set(std::move(result)); });
+  });
+  OpenResult result = co_await future;
+  co_return result;
+}
+
+}  // namespace
+
+Async<absl::StatusOr<std::shared_ptr<Lane>>> AcquireWriter(std::shared_ptr<Core> core, absl::Time deadline) {
+  using Granted = absl::StatusOr<std::shared_ptr<Lane>>;
+  const auto control = std::make_shared<JobControl>(deadline);
+  Completer<Granted> done(core->loop);
+  Future<Granted> future = done.future();
+  const CancelOnDrop guard(control);
+  const Timer timer(core->loop, deadline, [done, control, shard = core->connection.shard]() mutable {
+    control->Withdraw();
+    done.Set(DeadlineEnded(shard, "pool"));
+  });
+  LeaseRequest request;
+  request.control = control;
+  request.granted = [done, port = core->port](std::shared_ptr<Lane> lane) mutable {
+    port->Post([done, lane = std::move(lane)]() mutable { done.Set(Granted(std::move(lane))); });
+  };
+  const absl::Status pushed = core->writer->Push(std::move(request));
+  if (!pushed.ok()) co_return pushed;
+  Granted granted = co_await future;
+  co_return granted;
+}
+
+Async<absl::StatusOr<TaskResult>> RunAutocommit(std::shared_ptr<Core> core, Task task, bool alone,
+                                                absl::Time deadline) {
+  using Result = absl::StatusOr<TaskResult>;
+  const auto control = std::make_shared<JobControl>(deadline);
+  Completer<Result> done(core->loop);
+  Future<Result> future = done.future();
+  // Dropped while it waits, it is never run; dropped while it runs, it goes on: its commit may be under way.
+  CancelOnDrop guard(control);
+  guard.Finish();
+  const Timer timer(core->loop, deadline, [done, control, shard = core->connection.shard]() mutable {
+    done.Set(DeadlineEnded(shard, control->Withdraw() ? "pool" : "commit"));
+  });
+  Write write;
+  write.task = std::move(task);
+  write.control = control;
+  write.counters = core->counters;
+  write.alone = alone;
+  write.done = [done, port = core->port](Result result) mutable {
+    port->Post([done, result = std::move(result)]() mutable { done.Set(std::move(result)); });
+  };
+  const absl::Status pushed = core->writer->Push(std::move(write));
+  if (!pushed.ok()) co_return pushed;
+  Result result = co_await future;
+  co_return result;
+}
+
+Async<absl::StatusOr<std::unique_ptr<ReaderSlot>>> AcquireReader(std::shared_ptr<Core> core,
+                                                                 const CallContext& ctx) {
+  Async<absl::StatusOr<std::unique_ptr<ReaderSlot>>> acquire = core->pool.Acquire(ctx);
+  absl::StatusOr<std::unique_ptr<ReaderSlot>> place = co_await acquire;
+  if (!place.ok()) co_return place.status();
+  std::unique_ptr<ReaderSlot> slot = *std::move(place);
+  if (slot == nullptr) {
+    ForfeitOnDrop forfeit(core->pool);
+    Async<OpenResult> opening = OpenReader(core);
+    OpenResult lane = co_await opening;
+    if (!lane.ok()) co_return lane.status();
+    forfeit.Keep();
+    slot = std::make_unique<ReaderSlot>();
+    slot->lane = *std::move(lane);
+  }
+  co_return slot;
+}
+
+void ReleaseReader(const std::shared_ptr<Core>& core, std::unique_ptr<ReaderSlot> slot) {
+  const std::shared_ptr<ReaderLane> lane = slot->lane;
+  lane->Submit([core, port = core->port, slot = std::move(slot)](Connection& connection) mutable {
+    connection.Rollback();
+    port->Post(
+        [core = std::move(core), slot = std::move(slot)]() mutable { core->pool.Release(std::move(slot)); });
+  });
+}
+
+}  // namespace quarry::sqlite

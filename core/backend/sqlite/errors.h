@@ -1,0 +1,34 @@
+// SQLite's result codes as typed errors. Messages never hold SQL text or row data.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+
+struct sqlite3;
+
+namespace quarry::sqlite {
+
+// What a failed call on `db` means, read from its last error. `code` is the extended result code.
+// The connection may run a few PRAGMAs to find the name of a violated unique constraint.
+absl::Status ErrorOf(sqlite3* db, int code, std::string_view shard);
+
+// The end of a COMMIT that failed: kUnknown `unknown_reason` when the disk may hold it all the same.
+absl::Status CommitErrorOf(sqlite3* db, int code, std::string_view shard, std::string_view unknown_reason);
+
+// "cannot open": the file system's cause and what to do.
+absl::Status OpenError(std::string_view shard, std::string_view file, int code, int system_error);
+
+absl::Status DeadlineEnded(std::string_view shard, std::string_view stage);
+absl::Status TransactionEnded(std::string_view shard);
+absl::Status ReadOnly(std::string_view shard);
+absl::Status QueueFull(std::string_view shard, std::string_view queue, size_t size);
+absl::Status Stopped(std::string_view shard);
+
+// SQLite keeps no names of UNIQUE constraints: named as PostgreSQL would, "<table>_<columns>_key".
+std::string UniqueName(std::string_view table, const std::vector<std::string>& columns);
+std::string PrimaryKeyName(std::string_view table);
+
+}  // namespace quarry::sqlite

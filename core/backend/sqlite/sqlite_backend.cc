@@ -1,0 +1,146 @@
+#include <memory>
+#include <utility>
+
+#include "core/backend/sqlite/core.h"
+#include "core/backend/sqlite/database_parts.h"
+#include "core/backend/sqlite/sqlite_database.h"
+#include "core/backend/sqlite/sqlite_session.h"
+#include "core/backend/sqlite/steps.h"
+#include "core/base/status_macros.h"
+
+namespace quarry {
+namespace sqlite {
+namespace {
+
+bool HasRaw(const Task& task) {
+  for (const Step& step : task.steps) {
+    for (const Statement& statement : step.statements) {
+      if (statement.raw) return true;
+    }
+  }
+  return false;
+}
+
+// Short reads run here and now, on the loop's own connection: cheaper than any hand-over to a thread.
+class SqliteBackend final : public Backend {
+ public:
+  SqliteBackend(Loop& loop, std::shared_ptr<DatabaseParts> database, LeasePoolOptions pool)
+      : database_(std::move(database)),
+        core_(std::make_shared<Core>(loop, std::move(pool), database_->connection())) {
+    core_->writer = database_->writer_queue();
+    core_->workers = database_->worker_queue();
+  }
+  ~SqliteBackend() override { core_->port->Close(); }
+
+  Async<absl::StatusOr<TaskResult>> Execute(const Task& task, const CallContext& ctx) override {
+    ctx.stage = Stage::kQuery;
+    if (task.writes()) return RunAutocommit(core_, task, HasRaw(task), ctx.deadline);
+    if (HasRaw(task)) return ReadOnWorker(core_, task, ctx);
+    return ReadHere(task, ctx);
+  }
+
+  Async<absl::StatusOr<std::unique_ptr<Session>>> Lease(const SessionOptions& options,
+                                                        const CallContext& ctx) override {
+    return LeaseOn(core_, options, ctx);
+  }
+
+  Async<absl::Status> Ping(const CallContext& ctx) override {
+    const JobControl control(ctx.deadline);
+    Statement statement;
+    static const auto sql = std::make_shared<const std::string>("SELECT 1 FROM sqlite_schema LIMIT 1");
+    statement.sql = sql;
+    const absl::StatusOr<Connection*> reader = Reader();
+    if (!reader.ok()) co_return reader.status();
+    const absl::StatusOr<StatementResult> answer = (*reader)->Run(statement, control);
+    co_return answer.status();
+  }
+
+  BackendStats stats() const override {
+    const Counters& counters = *core_->counters;
+    BackendStats stats;
+    stats.sessions_leased = core_->pool.leased();
+    stats.sessions_open = core_->pool.leased() + core_->pool.idle();
+    stats.waiters = core_->pool.waiting();
+    stats.sessions_max = core_->pool.sessions_max();
+    stats.statements = counters.statements.load(std::memory_order_relaxed);
+    stats.prepared_hits = counters.prepared_hits.load(std::memory_order_relaxed);
+    stats.prepared_misses = counters.prepared_misses.load(std::memory_order_relaxed);
+    stats.groups = counters.groups.load(std::memory_order_relaxed);
+    stats.grouped_writes = counters.grouped_writes.load(std::memory_order_relaxed);
+    return stats;
+  }
+
+ private:
+  absl::StatusOr<Connection*> Reader() {
+    if (reader_ == nullptr) {
+      QUARRY_ASSIGN_OR_RETURN(reader_, Connection::Open(core_->connection, Connection::Mode::kRead));
+      reader_->CountFor(core_->counters.get());
+    }
+    return reader_.get();
+  }
+
+  Async<absl::StatusOr<TaskResult>> ReadHere(const Task& task, const CallContext& ctx) {
+    if (core_->loop.Now() >= ctx.deadline) co_return DeadlineEnded(core_->connection.shard, "queue");
+    const absl::StatusOr<Connection*> reader = Reader();
+    if (!reader.ok()) co_return reader.status();
+    const JobControl control(ctx.deadline);
+    co_return RunReads(**reader, task, control);
+  }
+
+  static Async<absl::StatusOr<TaskResult>> ReadOnWorker(std::shared_ptr<Core> core, const Task& task,
+                                                        const CallContext& ctx) {
+    Async<absl::StatusOr<std::unique_ptr<ReaderSlot>>> acquire = AcquireReader(core, ctx);
+    absl::StatusOr<std::unique_ptr<ReaderSlot>> slot = co_await acquire;
+    if (!slot.ok()) co_return slot.status();
+    const std::shared_ptr<Lane> lane = (*slot)->lane;
+    const SlotHolder holder(core, *std::move(slot));
+    ctx.stage = Stage::kQuery;
+    LaneWork<TaskResult> work = [task](Connection& connection, const JobControl& control) {
+      return RunReads(connection, task, control);
+    };
+    Async<absl::StatusOr<TaskResult>> run = RunOnLane<TaskResult>(core, lane, ctx.deadline, std::move(work));
+    absl::StatusOr<TaskResult> result = co_await run;
+    co_return result;
+  }
+
+  static Async<absl::StatusOr<std::unique_ptr<Session>>> LeaseOn(std::shared_ptr<Core> core,
+                                                                 SessionOptions options,
+                                                                 const CallContext& ctx) {
+    Async<absl::StatusOr<std::unique_ptr<ReaderSlot>>> acquire = AcquireReader(core, ctx);
+    absl::StatusOr<std::unique_ptr<ReaderSlot>> slot = co_await acquire;
+    if (!slot.ok()) co_return slot.status();
+    std::unique_ptr<Session> session =
+        std::make_unique<SqliteSession>(std::move(core), *std::move(slot), options);
+    co_return session;
+  }
+
+  // Gives the place back, also when its caller is dropped.
+  class SlotHolder {
+   public:
+    SlotHolder(std::shared_ptr<Core> core, std::unique_ptr<ReaderSlot> slot)
+        : core_(std::move(core)), slot_(std::move(slot)) {}
+    SlotHolder(const SlotHolder&) = delete;
+    SlotHolder& operator=(const SlotHolder&) = delete;
+    ~SlotHolder() { ReleaseReader(core_, std::move(slot_)); }
+
+   private:
+    std::shared_ptr<Core> core_;
+    std::unique_ptr<ReaderSlot> slot_;
+  };
+
+  std::shared_ptr<DatabaseParts> database_;
+  std::shared_ptr<Core> core_;
+  std::unique_ptr<Connection> reader_;  // The loop's own.
+};
+
+}  // namespace
+}  // namespace sqlite
+
+std::unique_ptr<Backend> MakeSqliteBackend(Loop& loop, std::shared_ptr<SqliteDatabase> database,
+                                           LeasePoolOptions pool) {
+  // Open makes no other kind.
+  return std::make_unique<sqlite::SqliteBackend>(
+      loop, std::static_pointer_cast<sqlite::DatabaseParts>(std::move(database)), std::move(pool));
+}
+
+}  // namespace quarry

@@ -1,0 +1,76 @@
+// What the server's calls share: settings, methods, and each loop's side. Internal to server/loop.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "google/protobuf/message.h"
+#include "server/loop/grpc_loop.h"
+#include "server/loop/rpc_table.h"
+
+namespace quarry {
+
+// Bounds of one call.
+struct CallLimits {
+  int calls_in_flight_max = 4096;  // Per loop; one more is refused at once.
+  absl::Duration deadline_default = absl::Seconds(30);  // Of calls that bring none.
+  int64_t receive_bytes_max = 4 << 20;
+  int64_t send_bytes_max = 4 << 20;
+};
+
+struct ServerCore;
+
+// One loop's side. What has no atomic is touched on its thread only, once it serves.
+struct LoopSide {
+  LoopSide(ServerCore& server, std::unique_ptr<GrpcLoop> own_loop, uint32_t own_index);
+  // "3f9a-00000001f2": unique within the process, short enough to need no memory of its own.
+  std::string NextCallId();
+
+  ServerCore& core;
+  std::unique_ptr<GrpcLoop> loop;
+  const uint32_t index;
+  Engine* engine = nullptr;
+  int in_flight = 0;
+  uint64_t calls = 0;
+  uint32_t id_prefix;
+};
+
+struct ServerCore {
+  CallLimits limits;
+  const RpcTable* table = nullptr;
+  CallObserver* observer = nullptr;  // May be null.
+  // The loop that owns a transaction.
+  std::function<absl::StatusOr<uint32_t>(const std::string&)> loop_of_transaction;
+  std::vector<std::unique_ptr<LoopSide>> sides;
+  std::atomic<bool> draining{false};
+
+  // The side that must run a call with this request: of its transaction, or `home`.
+  LoopSide& SideFor(const Method& method, const google::protobuf::Message& request, LoopSide& home) const;
+
+  // Calls that exist, waiting ones included, so that a shutdown knows when the last has gone.
+  void AddLive() ABSL_LOCKS_EXCLUDED(mutex);
+  void RemoveLive() ABSL_LOCKS_EXCLUDED(mutex);
+  void AwaitNoneLive() ABSL_LOCKS_EXCLUDED(mutex);
+
+  std::atomic<int64_t> live{0};
+  absl::Mutex mutex;
+};
+
+// Refusals that both ways into the server share.
+absl::Status TooManyCalls(const LoopSide& side);
+absl::Status DrainingError();
+absl::Status DeadlineError(Stage stage);
+absl::Status ReplyTooLarge(int64_t bytes, int64_t bytes_max);
+absl::Status BadBytes(const google::protobuf::Message& prototype);
+// True for what may stand in logs as it is: 1 to 64 letters, digits, '.', '_', '-', ':' and '/'.
+bool IsSaneCallId(std::string_view id);
+
+}  // namespace quarry

@@ -1,0 +1,178 @@
+// quarryd: reads flags and configuration, builds a gateway, serves, drains.
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "server/wiring/gateway.h"
+#include "server/wiring/logging.h"
+#include "server/wiring/quickstart.h"
+#include "spdlog/spdlog.h"
+
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitBadConfig = 2;
+
+struct Flags {
+  std::string config = "quarry.yaml";
+  std::string quickstart;
+  std::vector<std::string> set;
+  std::string ports_file;
+};
+
+quarry::ConfigOptions OptionsOf(const Flags& flags) {
+  quarry::ConfigOptions options;
+  options.overrides = flags.set;
+  options.environment = quarry::ProcessEnvironment();
+  options.environment_ignored = {"QUARRY_CONFIG"};
+  return options;
+}
+
+absl::StatusOr<quarry::Config> LoadChecked(const Flags& flags) {
+  absl::StatusOr<quarry::Config> config = flags.quickstart.empty()
+                                              ? quarry::LoadConfig(flags.config, OptionsOf(flags))
+                                              : quarry::QuickstartConfig(flags.quickstart, OptionsOf(flags));
+  if (!config.ok()) return config;
+  // Plug-ins and resolvers are part of what can be wrong.
+  QUARRY_ASSIGN_OR_RETURN(const std::unique_ptr<quarry::ResolverRegistry> registry,
+                          quarry::MakeResolverRegistry(*config));
+  QUARRY_RETURN_IF_ERROR(quarry::BuildResolvers(*config, *registry).status());
+  return config;
+}
+
+int Fail(const absl::Status& status, int exit_code) {
+  std::cerr << "quarryd: " << std::string(status.message()) << "\n";
+  return exit_code;
+}
+
+int CheckConfig(const Flags& flags) {
+  const absl::StatusOr<quarry::Config> config = LoadChecked(flags);
+  if (!config.ok()) return Fail(config.status(), kExitBadConfig);
+  std::cout << flags.config << ": " << config->shards.size() << " shards, " << config->resolvers.size()
+            << " resolvers, " << config->tables.size() << " tables: good\n";
+  return 0;
+}
+
+int PrintConfig(const Flags& flags) {
+  const absl::StatusOr<quarry::Config> config = LoadChecked(flags);
+  if (!config.ok()) return Fail(config.status(), kExitBadConfig);
+  std::cout << quarry::PrintConfig(*config);
+  return 0;
+}
+
+void ShowWhatToTry(const quarry::Gateway& gateway) {
+  const std::string grpc = absl::StrCat("localhost:", gateway.grpc_port());
+  const std::string http = absl::StrCat("localhost:", gateway.http_port());
+  std::cout << "\nquarryd is ready: gRPC on " << grpc << ", HTTP on " << http << ", a sample shop on "
+            << gateway.config().shards.size() << " SQLite shards in " << gateway.config().data_dir << "/\n\n"
+            << "Try in another terminal:\n"
+            << "  export QUARRY_ADDRESS=" << grpc << "\n"
+            << "  build/release/bin/quarryctl get customers 42\n"
+            << "  build/release/bin/quarryctl resolve orders customer_id=42\n"
+            << "  build/release/bin/quarryctl sql --all \"SELECT count(*) FROM orders\"\n\n"
+            << "  curl -s " << http << "/quarry.v1.DataService/Get -H 'content-type: application/json' \\\n"
+            << "    -d '{\"table\": \"customers\", \"key\": {\"values\": [{\"int64Value\": \"42\"}]}}'\n\n"
+            << "  examples/quickstart/python.sh " << grpc << "\n\n"
+            << "Ctrl-C drains and stops it.\n"
+            << std::flush;
+}
+
+// Another program may wait for this file: it appears whole.
+absl::Status WritePorts(const quarry::Gateway& gateway, const std::string& file) {
+  const std::string fresh = file + ".new";
+  std::ofstream out(fresh);
+  out << nlohmann::json({{"grpc", gateway.grpc_port()}, {"http", gateway.http_port()}}).dump() << "\n";
+  out.close();
+  if (out.good() && rename(fresh.c_str(), file.c_str()) == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("cannot write the ports file ", file));
+}
+
+// Blocked in every thread, so that signals come here and nowhere else.
+int OpenSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+void ServeUntilStopped(quarry::Gateway& gateway, int signals) {
+  signalfd_siginfo info;
+  while (read(signals, &info, sizeof(info)) == sizeof(info)) {
+    if (info.ssi_signo != SIGHUP) break;
+    spdlog::info("SIGHUP: asking the shards for their tables again");
+    gateway.RefreshCatalog();
+  }
+  spdlog::info("stopping: new calls are refused, those in flight are waited for");
+  gateway.Drain();
+  spdlog::info("stopped");
+}
+
+int RunServer(const Flags& flags) {
+  const int signals = OpenSignals();
+  absl::StatusOr<quarry::Config> config = LoadChecked(flags);
+  if (!config.ok()) return Fail(config.status(), kExitBadConfig);
+  quarry::StartLogging(config->log);
+  quarry::GatewayOptions options;
+  options.version = QUARRY_VERSION;
+  const bool seed = !flags.quickstart.empty() && quarry::IsFreshQuickstart(config->data_dir);
+  if (seed) options.sqlite_schema = quarry::kQuickstartSchema;
+  absl::StatusOr<std::unique_ptr<quarry::Gateway>> gateway = quarry::Gateway::Start(*std::move(config), options);
+  if (!gateway.ok()) return Fail(gateway.status(), kExitFailed);
+  if (seed) {
+    const absl::Status seeded = quarry::SeedShop(**gateway);
+    if (!seeded.ok()) return Fail(seeded, kExitFailed);
+  }
+  if (!flags.ports_file.empty()) {
+    const absl::Status written = WritePorts(**gateway, flags.ports_file);
+    if (!written.ok()) return Fail(written, kExitFailed);
+  }
+  spdlog::info("serving gRPC on port {}, HTTP on port {}", (*gateway)->grpc_port(), (*gateway)->http_port());
+  if (!flags.quickstart.empty()) ShowWhatToTry(**gateway);
+  ServeUntilStopped(**gateway, signals);
+  return 0;
+}
+
+void AddConfigFlags(CLI::App* command, Flags& flags) {
+  command->add_option("-c,--config", flags.config, "Configuration file")->envname("QUARRY_CONFIG")->capture_default_str();
+  command->add_option("--set", flags.set, "Override one value of the configuration: path=value; may be repeated");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app("quarryd: many databases that look like one, over gRPC.");
+  app.set_version_flag("--version", std::string("quarryd ") + QUARRY_VERSION);
+  app.require_subcommand(1);
+
+  CLI::App* run = app.add_subcommand("run", "Serve until SIGINT or SIGTERM, then drain; SIGHUP reads the tables again");
+  AddConfigFlags(run, flags);
+  run->add_option("--quickstart", flags.quickstart,
+                  "Serve the sample shop on four SQLite shards in this directory instead of a configuration");
+  run->add_option("--ports-file", flags.ports_file, "Write the ports here, as JSON, once serving");
+
+  CLI::App* config = app.add_subcommand("config", "Look at a configuration without serving");
+  config->require_subcommand(1);
+  CLI::App* check = config->add_subcommand("check", "Report every mistake, with its line");
+  AddConfigFlags(check, flags);
+  CLI::App* print = config->add_subcommand("print", "Print the effective configuration, secrets hidden");
+  AddConfigFlags(print, flags);
+
+  CLI11_PARSE(app, argc, argv);
+  if (run->parsed()) return RunServer(flags);
+  return check->parsed() ? CheckConfig(flags) : PrintConfig(flags);
+}

@@ -1,0 +1,39 @@
+// Every RPC of the server, one short handler each: request -> operation -> engine -> reply.
+// The functions add their methods to the table; what they are given outlives it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "core/txn/transactions.h"
+#include "server/loop/rpc_table.h"
+#include "server/observe/shard_board.h"
+
+namespace quarry {
+
+struct RawSqlLimits {
+  int64_t rows_max = 1'000'000;       // Of one call that does not say.
+  int64_t bytes_max = int64_t{1} << 30;
+  int64_t batch_bytes = 1 << 20;      // Of rows in one message of a stream.
+  size_t width_max = 16;              // Shards at a time.
+  absl::Duration progress_interval = absl::Seconds(1);
+};
+
+struct GatewayInfo {
+  std::string version;
+  std::string deployment;
+  absl::Time start_time;
+};
+
+void AddDataService(RpcTable& table);
+void AddShardService(RpcTable& table, const RawSqlLimits& limits);
+void AddTransactionService(RpcTable& table, const TransactionOptions& options);
+void AddSchemaService(RpcTable& table);
+void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board);
+// grpc.health.v1: "" for the gateway, one name for each service of the table, "shard/<name>" for each shard.
+void AddHealthService(RpcTable& table, ShardBoard& board);
+// Server reflection, v1 and v1alpha, of the table's services.
+void AddReflection(RpcTable& table);
+
+}  // namespace quarry

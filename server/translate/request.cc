@@ -1,0 +1,338 @@
+#include "server/translate/request.h"
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "core/base/ids.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "server/translate/value.h"
+#include "server/translate/violations.h"
+#include "xxhash.h"
+
+namespace quarry {
+namespace {
+
+template <typename Strings>
+std::vector<std::string> ToNames(const Strings& names) {
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
+// Where a call may go, by the forms that it takes.
+struct TargetForms {
+  bool one = true;
+  bool many = true;
+};
+
+void CheckShardNames(const v1::ShardNames& names, Violations& violations) {
+  if (names.names().empty()) violations.Add("target.shards", "names no shard; name at least one, or use all_shards");
+  std::set<std::string> seen;
+  for (const std::string& name : names.names()) {
+    if (!seen.insert(name).second) violations.Add("target.shards", absl::StrCat("names shard \"", name, "\" twice"));
+  }
+}
+
+Target ToTarget(const v1::Target& wire, TargetForms forms, Violations& violations) {
+  Target target;
+  const bool one = wire.to_case() == v1::Target::kKey || wire.to_case() == v1::Target::kShard;
+  if (wire.to_case() != v1::Target::TO_NOT_SET && !(one ? forms.one : forms.many)) {
+    violations.Add("target", forms.one ? "must name one shard: shard or key" : "must be all_shards or shards");
+    return target;
+  }
+  switch (wire.to_case()) {
+    case v1::Target::kKey:
+      target.key = ToKeyInput(wire.key().key(), "target.key.key", violations);
+      target.key_table = wire.key().table();
+      break;
+    case v1::Target::kShard:
+      target.shards.push_back(wire.shard());
+      break;
+    case v1::Target::kShards:
+      CheckShardNames(wire.shards(), violations);
+      target.shards = ToNames(wire.shards().names());
+      break;
+    case v1::Target::kAllShards:
+      if (!wire.all_shards()) violations.Add("target.all_shards", "must be true where it is given");
+      target.all_shards = true;
+      break;
+    case v1::Target::TO_NOT_SET:
+      violations.Add("target", "has no place set; leave it out, or set key, shard, shards or all_shards");
+      break;
+  }
+  return target;
+}
+
+void CheckReadOptions(const v1::ReadOptions& options, bool in_transaction, Violations& violations) {
+  switch (options.consistency_case()) {
+    case v1::ReadOptions::kStrong:
+      if (!options.strong()) violations.Add("read_options.strong", "must be true where it is given");
+      break;
+    case v1::ReadOptions::kMaxStaleness:
+      if (options.max_staleness().seconds() < 0 || options.max_staleness().nanos() < 0) {
+        violations.Add("read_options.max_staleness", "is negative");
+      }
+      if (in_transaction) violations.Add("read_options", "must be strong inside a transaction");
+      break;
+    case v1::ReadOptions::CONSISTENCY_NOT_SET:
+      break;
+  }
+}
+
+std::string ToRequestId(const std::string& text, Violations& violations) {
+  if (text.empty()) return "";
+  std::optional<std::string> canonical = CanonicalUuid(text);
+  if (!canonical.has_value()) violations.Add("request_id", "is no UUID; write 32 hexadecimal digits as 8-4-4-4-12");
+  return canonical.value_or("");
+}
+
+GeneratedColumn ToGenerated(const v1::GeneratedColumn& wire, const FieldPath& path, Violations& violations) {
+  GeneratedColumn generated;
+  generated.column = wire.column();
+  switch (wire.generator()) {
+    case v1::COLUMN_GENERATOR_UUID_V7:
+      generated.kind = GeneratedKind::kUuidV7;
+      break;
+    case v1::COLUMN_GENERATOR_INT64_TIME_ORDERED:
+      generated.kind = GeneratedKind::kInt64TimeOrdered;
+      break;
+    default:
+      violations.Add(FieldPath(path, "generator"), "is not a known way to make a value");
+  }
+  return generated;
+}
+
+// The fields of a mutation are those of the request for it alone.
+template <typename Wire>
+Mutation ToMutation(MutationKind kind, const Wire& wire, const FieldPath& path, Violations& violations) {
+  Mutation mutation;
+  mutation.kind = kind;
+  mutation.table = wire.table();
+  mutation.returning = ToNames(wire.returning());
+  if (wire.precondition().has_exists()) mutation.precondition.exists = wire.precondition().exists();
+  mutation.precondition.etag = wire.precondition().etag();
+  if constexpr (requires { wire.record(); }) {
+    mutation.record = ToRecord(wire.record().columns(), FieldPath(path, "record"), violations);
+  }
+  if constexpr (requires { wire.key(); }) {
+    mutation.key = ToKeyInput(wire.key(), FieldPath(path, "key"), violations);
+  }
+  if constexpr (requires { wire.generate(); }) {
+    const FieldPath generate_path(path, "generate");
+    for (int i = 0; i < wire.generate_size(); ++i) {
+      const FieldPath at(generate_path, static_cast<size_t>(i));
+      mutation.generate.push_back(ToGenerated(wire.generate(i), at, violations));
+    }
+  }
+  return mutation;
+}
+
+Mutation ToMutation(const v1::Mutation& wire, const FieldPath& path, Violations& violations) {
+  switch (wire.operation_case()) {
+    case v1::Mutation::kInsert:
+      return ToMutation(MutationKind::kInsert, wire.insert(), path, violations);
+    case v1::Mutation::kUpdate:
+      return ToMutation(MutationKind::kUpdate, wire.update(), path, violations);
+    case v1::Mutation::kUpsert:
+      return ToMutation(MutationKind::kUpsert, wire.upsert(), path, violations);
+    case v1::Mutation::kDelete:
+      return ToMutation(MutationKind::kDelete, wire.delete_(), path, violations);
+    case v1::Mutation::OPERATION_NOT_SET:
+      break;
+  }
+  violations.Add(path, "has no operation set; set insert, update, upsert or delete");
+  return {};
+}
+
+template <typename Request>
+absl::StatusOr<WriteOperation> ToSingleWrite(MutationKind kind, const Request& request) {
+  Violations violations;
+  WriteOperation op;
+  op.mutations.push_back(ToMutation(kind, request, "", violations));
+  op.request_id = ToRequestId(request.request_id(), violations);
+  if (!violations.empty()) return violations.ToStatus();
+  if (!op.request_id.empty()) op.request_hash = RequestHash(request);
+  return op;
+}
+
+template <typename Request>
+WriteOperation ToManyWrites(const Request& request, Atomicity atomicity, Violations& violations) {
+  WriteOperation op;
+  op.atomicity = atomicity;
+  op.indexed_paths = true;
+  op.mutations.reserve(static_cast<size_t>(request.mutations_size()));
+  const FieldPath path("mutations");
+  for (int i = 0; i < request.mutations_size(); ++i) {
+    op.mutations.push_back(ToMutation(request.mutations(i), FieldPath(path, static_cast<size_t>(i)), violations));
+  }
+  op.request_id = ToRequestId(request.request_id(), violations);
+  if (violations.empty() && !op.request_id.empty()) op.request_hash = RequestHash(request);
+  return op;
+}
+
+template <typename Request>
+RawSqlOperation ToRawSql(const Request& request, Violations& violations) {
+  RawSqlOperation op;
+  op.sql = request.sql();
+  if (op.sql.empty()) violations.Add("sql", "is empty");
+  if (op.sql.find('\0') != std::string::npos) violations.Add("sql", "holds U+0000");
+  const FieldPath path("params");
+  for (int i = 0; i < request.params_size(); ++i) {
+    op.params.push_back(ToValue(request.params(i), FieldPath(path, static_cast<size_t>(i)), violations));
+  }
+  op.allow_writes = request.allow_writes();
+  if (request.max_rows() < 0) violations.Add("max_rows", "is negative; 0 means the configured limit");
+  if (request.max_bytes() < 0) violations.Add("max_bytes", "is negative; 0 means the configured limit");
+  op.request_id = ToRequestId(request.request_id(), violations);
+  if (!op.request_id.empty() && !op.allow_writes) {
+    violations.Add("request_id", "belongs to writes; set allow_writes, or leave it out");
+  }
+  if (violations.empty() && !op.request_id.empty()) op.request_hash = RequestHash(request);
+  return op;
+}
+
+}  // namespace
+
+absl::StatusOr<ReadOperation> ToOperation(const v1::GetRequest& request) {
+  Violations violations;
+  ReadOperation op;
+  op.table = request.table();
+  op.keys.push_back(ToKeyInput(request.key(), "key", violations));
+  op.columns = ToNames(request.columns());
+  if (request.has_target()) op.target = ToTarget(request.target(), {.one = true, .many = false}, violations);
+  CheckReadOptions(request.read_options(), !request.transaction_id().empty(), violations);
+  if (!violations.empty()) return violations.ToStatus();
+  return op;
+}
+
+absl::StatusOr<ReadOperation> ToOperation(const v1::BatchGetRequest& request) {
+  Violations violations;
+  ReadOperation op;
+  op.table = request.table();
+  const FieldPath path("keys");
+  op.keys.reserve(static_cast<size_t>(request.keys_size()));
+  for (int i = 0; i < request.keys_size(); ++i) {
+    op.keys.push_back(ToKeyInput(request.keys(i), FieldPath(path, static_cast<size_t>(i)), violations));
+  }
+  op.columns = ToNames(request.columns());
+  op.allow_partial = request.allow_partial();
+  if (request.has_target()) op.target = ToTarget(request.target(), {.one = true, .many = false}, violations);
+  CheckReadOptions(request.read_options(), !request.transaction_id().empty(), violations);
+  if (!violations.empty()) return violations.ToStatus();
+  return op;
+}
+
+absl::StatusOr<WriteOperation> ToOperation(const v1::InsertRequest& request) {
+  return ToSingleWrite(MutationKind::kInsert, request);
+}
+absl::StatusOr<WriteOperation> ToOperation(const v1::UpdateRequest& request) {
+  return ToSingleWrite(MutationKind::kUpdate, request);
+}
+absl::StatusOr<WriteOperation> ToOperation(const v1::UpsertRequest& request) {
+  return ToSingleWrite(MutationKind::kUpsert, request);
+}
+absl::StatusOr<WriteOperation> ToOperation(const v1::DeleteRequest& request) {
+  return ToSingleWrite(MutationKind::kDelete, request);
+}
+
+absl::StatusOr<WriteOperation> ToOperation(const v1::BatchWriteRequest& request) {
+  Violations violations;
+  WriteOperation op = ToManyWrites(request, Atomicity::kEach, violations);
+  if (!violations.empty()) return violations.ToStatus();
+  return op;
+}
+
+absl::StatusOr<WriteOperation> ToOperation(const v1::CommitRequest& request) {
+  Violations violations;
+  if (request.transaction_id().empty() == request.mutations().empty()) {
+    violations.Add("transaction_id", "and mutations exclude each other: give a transaction to commit, or mutations");
+  }
+  WriteOperation op = ToManyWrites(request, Atomicity::kAll, violations);
+  op.single_shard = request.single_shard();
+  if (!violations.empty()) return violations.ToStatus();
+  return op;
+}
+
+absl::StatusOr<RawSqlOperation> ToOperation(const v1::OnShardRequest& request) {
+  Violations violations;
+  RawSqlOperation op = ToRawSql(request, violations);
+  if (request.has_target()) {
+    op.target = ToTarget(request.target(), {.one = true, .many = false}, violations);
+  } else if (request.transaction_id().empty()) {
+    violations.Add("target", "is missing; name the shard, or a key that lives on it");
+  }
+  if (!violations.empty()) return violations.ToStatus();
+  return op;
+}
+
+absl::StatusOr<RawSqlOperation> ToOperation(const v1::OnAllShardsRequest& request) {
+  Violations violations;
+  RawSqlOperation op = ToRawSql(request, violations);
+  if (request.has_target()) {
+    op.target = ToTarget(request.target(), {.one = false, .many = true}, violations);
+  } else {
+    op.target.all_shards = true;
+  }
+  if (request.max_parallel() < 0) violations.Add("max_parallel", "is negative; 0 means the configured width");
+  if (!v1::FailureMode_IsValid(request.mode())) violations.Add("mode", "is not a known failure mode");
+  if (!violations.empty()) return violations.ToStatus();
+  op.width = static_cast<size_t>(request.max_parallel());
+  return op;
+}
+
+absl::StatusOr<BeginOptions> ToBeginOptions(const v1::BeginRequest& request) {
+  Violations violations;
+  BeginOptions options;
+  options.read_only = request.read_only();
+  switch (request.isolation()) {
+    case v1::ISOLATION_LEVEL_UNSPECIFIED:
+      break;
+    case v1::ISOLATION_LEVEL_READ_COMMITTED:
+      options.isolation = Isolation::kReadCommitted;
+      break;
+    case v1::ISOLATION_LEVEL_REPEATABLE_READ:
+      options.isolation = Isolation::kRepeatableRead;
+      break;
+    case v1::ISOLATION_LEVEL_SERIALIZABLE:
+      options.isolation = Isolation::kSerializable;
+      break;
+    default:
+      violations.Add("isolation", "is not a known isolation level");
+  }
+  if (request.has_idle_timeout()) {
+    options.idle_timeout =
+        absl::Seconds(request.idle_timeout().seconds()) + absl::Nanoseconds(request.idle_timeout().nanos());
+    if (options.idle_timeout <= absl::ZeroDuration()) violations.Add("idle_timeout", "must be positive");
+  }
+  if (!violations.empty()) return violations.ToStatus();
+  return options;
+}
+
+absl::StatusOr<KeyInput> ToKey(const v1::ResolveKeyRequest& request) {
+  Violations violations;
+  KeyInput key = ToKeyInput(request.key(), "key", violations);
+  if (!violations.empty()) return violations.ToStatus();
+  return key;
+}
+
+uint64_t RequestHash(const google::protobuf::Message& request) {
+  const std::unique_ptr<google::protobuf::Message> body(request.New());
+  body->CopyFrom(request);
+  const google::protobuf::FieldDescriptor* id = body->GetDescriptor()->FindFieldByName("request_id");
+  if (id != nullptr) body->GetReflection()->ClearField(body.get(), id);
+  std::string bytes = body->GetDescriptor()->full_name();
+  bytes.push_back('\0');
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    body->SerializeToCodedStream(&coded);
+  }
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+}  // namespace quarry

@@ -1,0 +1,331 @@
+// What a leased session promises: transactions, savepoints, streams, and that nothing stays behind.
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/gather.h"
+#include "tests/contract/backend/backend_contract.h"
+#include "tests/support/status_matchers.h"
+
+namespace quarry {
+namespace {
+
+constexpr char kNotes[] = "CREATE TABLE note(id BIGINT PRIMARY KEY, body TEXT)";
+// Rows 1 to $1.
+constexpr char kNumbers[] =
+    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < $1) SELECT x, 'padding padding "
+    "padding' FROM n";
+
+Statement InsertNote(BackendContract& test, int64_t id) {
+  return test.Write("INSERT INTO note(id, body) VALUES ($1, 'x')", {Value::Int64(id)});
+}
+
+int64_t CountIn(BackendContract& test, Session& session) {
+  const absl::StatusOr<StepResult> result = test.Execute(session, test.Read("SELECT count(*) FROM note"));
+  EXPECT_THAT(result, IsOk());
+  return result.ok() ? result->statements.at(0).batch.rows.at(0).at(0).int64_value() : -1;
+}
+
+// Runs for a very long time unless it is stopped.
+Statement Endless(BackendContract& test) {
+  Statement statement =
+      test.sqlite()
+          ? test.Read(
+                "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
+          : test.Read("SELECT count(*) FROM generate_series(1, 100000000000)");
+  statement.raw = true;
+  return statement;
+}
+
+SessionOptions Options(bool transaction, bool read_only) {
+  SessionOptions options;
+  options.transaction = transaction;
+  options.read_only = read_only;
+  return options;
+}
+
+TEST_P(BackendContract, ATransactionSeesItsOwnWritesAndOthersDoNot) {
+  CreateTables(kNotes);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
+  ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
+  EXPECT_EQ(CountIn(*this, *session), 1);
+  EXPECT_EQ(Count("note"), 0);
+  ASSERT_THAT(Commit(*session), IsOk());
+  EXPECT_EQ(Count("note"), 1);
+}
+
+TEST_P(BackendContract, RollbackAndDroppingTheSessionUndoTheTransaction) {
+  CreateTables(kNotes);
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
+    ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
+    ASSERT_THAT(Rollback(*session), IsOk());
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
+    ASSERT_THAT(Execute(*session, InsertNote(*this, 2)), IsOk());
+  }
+  EXPECT_EQ(Count("note"), 0);
+  ASSERT_THAT(Execute(TaskOf({InsertNote(*this, 3)})), IsOk());
+  EXPECT_EQ(Count("note"), 1);
+}
+
+TEST_P(BackendContract, SavepointsUndoAPart) {
+  CreateTables(kNotes);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
+  ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
+  ASSERT_THAT(Control(*session, "SAVEPOINT a"), IsOk());
+  ASSERT_THAT(Execute(*session, InsertNote(*this, 2)), IsOk());
+  ASSERT_THAT(Control(*session, "SAVEPOINT b"), IsOk());
+  ASSERT_THAT(Execute(*session, InsertNote(*this, 3)), IsOk());
+  ASSERT_THAT(Control(*session, "ROLLBACK TO a"), IsOk());
+  EXPECT_EQ(CountIn(*this, *session), 1);
+  ASSERT_THAT(Execute(*session, InsertNote(*this, 4)), IsOk());
+  ASSERT_THAT(Control(*session, "RELEASE a"), IsOk());
+  ASSERT_THAT(Commit(*session), IsOk());
+  EXPECT_EQ(Count("note"), 2);
+}
+
+TEST_P(BackendContract, AFailedStepIsUndoneAndTheTransactionGoesOn) {
+  CreateTables(kNotes);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
+  ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
+  Step step;
+  step.statements = {InsertNote(*this, 2), InsertNote(*this, 1)};
+  const CallContext ctx = AnyCall();
+  EXPECT_THAT(RunOn(loop(), session->Execute(step, ctx)), HasReason(reason::kUniqueViolation));
+  EXPECT_EQ(CountIn(*this, *session), 1);
+  Statement check = Write("UPDATE note SET body = 'y' WHERE id = 99");
+  check.check.kind = Check::Kind::kRowRequired;
+  check.check.table = "note";
+  EXPECT_THAT(Execute(*session, check), HasReason(reason::kRowNotFound));
+  ASSERT_THAT(Execute(*session, InsertNote(*this, 3)), IsOk());
+  ASSERT_THAT(Commit(*session), IsOk());
+  EXPECT_EQ(Count("note"), 2);
+}
+
+TEST_P(BackendContract, ReadOnlySessionsCannotWrite) {
+  CreateTables(kNotes);
+  for (const bool transaction : {true, false}) {
+    for (const bool raw : {true, false}) {
+      ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(transaction, true)));
+      EXPECT_EQ(CountIn(*this, *session), 0);
+      Statement insert = InsertNote(*this, 1);
+      insert.raw = raw;
+      const absl::Status status = Execute(*session, insert).status();
+      EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
+      EXPECT_THAT(status, HasReason(reason::kReadOnly));
+      // One that hides as a read.
+      insert.writes = false;
+      insert.raw = true;
+      EXPECT_THAT(Execute(*session, insert), HasReason(reason::kReadOnly));
+    }
+  }
+  EXPECT_EQ(Count("note"), 0);
+}
+
+TEST_P(BackendContract, AutocommitSessionsKeepEachStatement) {
+  CreateTables(kNotes);
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(false, false)));
+    ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
+    Statement raw = InsertNote(*this, 2);
+    raw.raw = true;
+    raw.writes = false;  // A user's own SQL may not say.
+    ASSERT_THAT(Execute(*session, raw), IsOk());
+    EXPECT_THAT(Execute(*session, InsertNote(*this, 2)), HasReason(reason::kUniqueViolation));
+    EXPECT_EQ(CountIn(*this, *session), 2);
+  }
+  EXPECT_EQ(Count("note"), 2);
+}
+
+TEST_P(BackendContract, StreamsGiveAllRowsInBoundedBatches) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(false, true)));
+  const CallContext ctx = AnyCall();
+  Statement statement = Read(kNumbers, {Value::Int64(100'000)});
+  statement.raw = true;
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<RowStream> stream, RunOn(loop(), session->Open(statement, ctx)));
+  ASSERT_NE(stream->header(), nullptr);
+  ASSERT_EQ(stream->header()->size(), 2U);
+  EXPECT_EQ(stream->header()->at(0).name, "x");
+  int64_t expected = 1;
+  int batches = 0;
+  while (true) {
+    ASSERT_OK_AND_ASSIGN(const RowBatch batch, RunOn(loop(), stream->Next(ctx)));
+    if (batch.rows.empty()) break;
+    ++batches;
+    size_t bytes = 0;
+    for (const Row& row : batch.rows) {
+      ASSERT_EQ(row.at(0), Value::Int64(expected)) << "a row is lost or repeated";
+      ++expected;
+      for (const Value& value : row) bytes += ByteSize(value);
+    }
+    EXPECT_LE(bytes, 2U << 20);
+  }
+  EXPECT_EQ(expected, 100'001);
+  EXPECT_GT(batches, 1);
+  EXPECT_EQ(stream->affected(), 0);
+}
+
+TEST_P(BackendContract, AStreamThatWritesHasWrittenAtItsEnd) {
+  CreateTables(kNotes);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(false, false)));
+  const CallContext ctx = AnyCall();
+  Statement statement = Read("INSERT INTO note(id, body) VALUES (1, 'a'), (2, 'b') RETURNING id");
+  statement.raw = true;
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<RowStream> stream,
+                         RunOn(loop(), session->Open(statement, ctx)));
+    ASSERT_OK_AND_ASSIGN(const RowBatch batch, RunOn(loop(), stream->Next(ctx)));
+    EXPECT_EQ(batch.rows.size(), 2U);
+    ASSERT_OK_AND_ASSIGN(const RowBatch end, RunOn(loop(), stream->Next(ctx)));
+    EXPECT_TRUE(end.rows.empty());
+    EXPECT_EQ(stream->affected(), 2);
+  }
+  EXPECT_EQ(Count("note"), 2);
+}
+
+TEST_P(BackendContract, DroppingAStreamStopsItAndFreesTheSession) {
+  CreateTables(kNotes);
+  for (const bool transaction : {true, false}) {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(transaction, true)));
+    const CallContext ctx = AnyCall();
+    Statement statement = Read(kNumbers, {Value::Int64(1'000'000'000)});
+    statement.raw = true;
+    {
+      ASSERT_OK_AND_ASSIGN(const std::unique_ptr<RowStream> stream,
+                           RunOn(loop(), session->Open(statement, ctx)));
+      ASSERT_OK_AND_ASSIGN(const RowBatch batch, RunOn(loop(), stream->Next(ctx)));
+      EXPECT_FALSE(batch.rows.empty());
+    }
+    EXPECT_EQ(CountIn(*this, *session), 0);
+  }
+}
+
+TEST_P(BackendContract, ADeadlineEndsALongStatement) {
+  CreateTables(kNotes);
+  const Task task = TaskOf({Endless(*this)});
+  const CallContext ctx = Within(absl::Milliseconds(200));
+  const absl::Time start = loop().Now();
+  const absl::Status status = RunOn(loop(), backend().Execute(task, ctx)).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(status, HasReason(reason::kDeadline));
+  EXPECT_LT(loop().Now() - start, absl::Seconds(5));
+  ExpectNothingLeased();
+  EXPECT_EQ(Count("note"), 0);
+}
+
+TEST_P(BackendContract, ADeadlineInASessionLeavesNothingBehind) {
+  CreateTables(kNotes);
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
+    ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
+    Step step;
+    step.statements.push_back(Endless(*this));
+    const CallContext ctx = Within(absl::Milliseconds(200));
+    EXPECT_THAT(RunOn(loop(), session->Execute(step, ctx)), StatusIs(absl::StatusCode::kDeadlineExceeded));
+    // Either it can go on, or it says that it has ended.
+    const absl::Status next = Execute(*session, InsertNote(*this, 2)).status();
+    EXPECT_TRUE(next.ok() || next.code() == absl::StatusCode::kAborted ||
+                next.code() == absl::StatusCode::kUnavailable)
+        << next;
+  }
+  ExpectNothingLeased();
+  EXPECT_EQ(Count("note"), 0);
+  EXPECT_THAT(Execute(TaskOf({InsertNote(*this, 3)})), IsOk());
+}
+
+TEST_P(BackendContract, DroppingACallStopsItsStatement) {
+  CreateTables(kNotes);
+  const Task task = TaskOf({Endless(*this)});
+  const CallContext ctx = AnyCall();
+  {
+    bool done = false;
+    const Running call(backend().Execute(task, ctx),
+                       [&done](const absl::StatusOr<TaskResult>&) { done = true; });
+    const absl::Time until = loop().Now() + absl::Milliseconds(100);
+    while (loop().Now() < until) loop().RunOnce(absl::Milliseconds(10));
+    EXPECT_FALSE(done);
+  }
+  // Far sooner than its deadline.
+  ExpectNothingLeased();
+}
+
+TEST_P(BackendContract, DroppingAnEndlessStatementOfATransactionRollsItBack) {
+  CreateTables(kNotes);
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
+    ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
+    Step step;
+    step.statements.push_back(Endless(*this));
+    const CallContext ctx = AnyCall();
+    const Running call(session->Execute(step, ctx), [](const absl::StatusOr<StepResult>&) {});
+    const absl::Time until = loop().Now() + absl::Milliseconds(50);
+    while (loop().Now() < until) loop().RunOnce(absl::Milliseconds(10));
+  }
+  ExpectNothingLeased();
+  EXPECT_THAT(Execute(TaskOf({InsertNote(*this, 1)})), IsOk());
+  EXPECT_EQ(Count("note"), 1);
+}
+
+TEST_P(BackendContract, AFullPoolRefusesAndAWaiterIsServedWhenAPlaceIsFree) {
+  std::vector<std::unique_ptr<Session>> sessions;
+  for (int64_t i = 0; i < kContractSessionsMax; ++i) {
+    ASSERT_OK_AND_ASSIGN(std::unique_ptr<Session> session, Lease(Options(true, true)));
+    sessions.push_back(std::move(session));
+  }
+  EXPECT_EQ(backend().stats().sessions_leased, kContractSessionsMax);
+  EXPECT_EQ(backend().stats().sessions_max, kContractSessionsMax);
+  const SessionOptions options = Options(true, true);
+  const CallContext ctx = AnyCall();
+  std::vector<absl::StatusOr<std::unique_ptr<Session>>> served;
+  std::vector<Running> waiting;
+  for (int64_t i = 0; i < kContractWaitersMax; ++i) {
+    waiting.emplace_back(backend().Lease(options, ctx),
+                         [&served](absl::StatusOr<std::unique_ptr<Session>> session) {
+                           served.push_back(std::move(session));
+                         });
+  }
+  EXPECT_EQ(backend().stats().waiters, kContractWaitersMax);
+  const absl::Status full = Lease(options).status();
+  EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(full, HasReason(reason::kPoolExhausted));
+  EXPECT_TRUE(DetailOf(full).retry_after.has_value());
+  sessions.clear();
+  const absl::Time until = loop().Now() + absl::Seconds(10);
+  while (served.size() < static_cast<size_t>(kContractWaitersMax) && loop().Now() < until) {
+    loop().RunOnce(absl::Milliseconds(10));
+  }
+  ASSERT_EQ(served.size(), static_cast<size_t>(kContractWaitersMax));
+  for (const auto& session : served) EXPECT_THAT(session, IsOk());
+}
+
+TEST_P(BackendContract, AWaiterGivesUpAtItsDeadline) {
+  std::vector<std::unique_ptr<Session>> sessions;
+  for (int64_t i = 0; i < kContractSessionsMax; ++i) {
+    ASSERT_OK_AND_ASSIGN(std::unique_ptr<Session> session, Lease(Options(true, true)));
+    sessions.push_back(std::move(session));
+  }
+  const SessionOptions options = Options(true, true);
+  const CallContext ctx = Within(absl::Milliseconds(50));
+  const absl::Status late = RunOn(loop(), backend().Lease(options, ctx)).status();
+  EXPECT_THAT(late, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(DetailOf(late).facts["stage"], "pool");
+  EXPECT_EQ(backend().stats().waiters, 0);
+}
+
+TEST_P(BackendContract, OneStatementAtATime) {
+  CreateTables(kNotes);
+  for (const char* sql : {"SELECT 1; SELECT 2", "", "SELECT 1; DELETE FROM note"}) {
+    Statement statement = Read(sql);
+    statement.raw = true;
+    EXPECT_THAT(Execute(TaskOf({statement})), HasReason(reason::kInvalidSql)) << sql;
+  }
+  Statement statement = Read("SELECT 1;");
+  statement.raw = true;
+  EXPECT_THAT(Execute(TaskOf({statement})), IsOk());
+}
+
+}  // namespace
+}  // namespace quarry

@@ -1,0 +1,289 @@
+// Whole command lines against a server whose answers are scripted.
+#include "client/quarryctl/commands.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "client/quarryctl/failure.h"
+#include "client/quarryctl/import_state.h"
+#include "core/base/ids.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/client/scripted_server.h"
+
+namespace quarry::ctl {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class CommandsTest : public ::testing::Test {
+ protected:
+  CommandsTest() {
+    std::string pattern = ::testing::TempDir() + "quarryctl-XXXXXX";
+    folder_ = mkdtemp(pattern.data());
+    setenv("QUARRY_CONFIG", (folder_ + "/config.yaml").c_str(), 1);
+    setenv("QUARRY_ADDRESS", server_.address().c_str(), 1);
+    server_.set_table(OrdersTable());
+  }
+  ~CommandsTest() override { std::filesystem::remove_all(folder_); }
+
+  int Run(const std::vector<std::string>& arguments) {
+    std::vector<const char*> argv = {"quarryctl"};
+    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+    std::ostringstream out;
+    std::ostringstream err;
+    const int code = RunQuarryctl(static_cast<int>(argv.size()), argv.data(), out, err);
+    out_ = out.str();
+    err_ = err.str();
+    return code;
+  }
+
+  std::string File(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ + "/" + name, std::ios::binary) << text;
+    return folder_ + "/" + name;
+  }
+  static std::string Read(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  }
+  // A CSV file of orders 1 to `rows`.
+  std::string Orders(int rows) {
+    std::string text = "customer_id,order_id,status,total,placed\n";
+    for (int i = 1; i <= rows; ++i)
+      absl::StrAppend(&text, i % 7, ",", i, ",paid,", i, ".50,2026-01-31T00:00:00Z\n");
+    return File("orders.csv", text);
+  }
+
+  ScriptedServer server_;
+  std::string folder_;
+  std::string out_;
+  std::string err_;
+};
+
+TEST_F(CommandsTest, GetPrintsTheRowAsTextAndAsJson) {
+  EXPECT_EQ(Run({"get", "orders", "42", "7"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "customer_id  42\norder_id     7\n-- shard s1, etag e1\n");
+  EXPECT_EQ(Run({"get", "orders", "42", "9223372036854775807", "-o", "json"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "{\"customer_id\": 42, \"order_id\": 9223372036854775807}\n");
+}
+
+TEST_F(CommandsTest, OptionsMayComeBeforeWhatTheyDoNotTake) {
+  EXPECT_EQ(Run({"get", "--columns", "customer_id,order_id", "orders", "-5", "7"}), kExitOk)
+      << err_;
+  EXPECT_THAT(out_, HasSubstr("customer_id  -5"));
+  EXPECT_EQ(Run({"insert", "--returning", "*", "orders", "customer_id=1", "-o", "json"}), kExitOk)
+      << err_;
+}
+
+TEST_F(CommandsTest, EndsWithTheExitCodeOfTheError) {
+  EXPECT_EQ(Run({"get", "order", "42", "7"}), kExitNotFound);
+  EXPECT_THAT(err_, HasSubstr("get order failed: NOT_FOUND"));
+  EXPECT_EQ(Run({"get", "orders", "42"}), kExitInvalid);
+  EXPECT_THAT(err_, HasSubstr("(customer_id, order_id)"));
+  EXPECT_EQ(Run({"get", "orders", "x", "7"}), kExitInvalid);
+  EXPECT_THAT(err_, HasSubstr("field customer_id: \"x\" is not a whole number"));
+  EXPECT_EQ(Run({"frobnicate"}), kExitUsage);
+  EXPECT_EQ(Run({"--timeout", "soon", "get", "orders", "1", "2"}), kExitInvalid);
+  server_.AnswerWith({absl::FailedPreconditionError("no")});
+  EXPECT_EQ(Run({"insert", "orders", "customer_id=1"}), kExitConflict);
+}
+
+TEST_F(CommandsTest, WritesTypedColumnsAndSplitsTheKeyOfAnUpdate) {
+  EXPECT_EQ(Run({"insert", "orders", "customer_id=1", "order_id=2", "total=1.50", "status:=null",
+                 "-o", "json"}),
+            kExitOk)
+      << err_;
+  EXPECT_THAT(out_, HasSubstr("\"record\": {\"customer_id\": 1, \"order_id\": 2, \"status\": null, "
+                              "\"total\": \"1.50\"}"));
+  EXPECT_EQ(Run({"update", "orders", "customer_id=1", "order_id=2", "status=sent", "--etag", "e7",
+                 "-o", "json"}),
+            kExitOk)
+      << err_;
+  EXPECT_THAT(
+      out_,
+      HasSubstr(
+          "{\"key\": {\"customer_id\": 1, \"order_id\": 2}, \"record\": {\"status\": \"sent\"}"));
+  EXPECT_THAT(out_, HasSubstr("\"etag\": \"e7\""));
+}
+
+TEST_F(CommandsTest, ReportsEveryBadColumnAtOnce) {
+  EXPECT_EQ(Run({"insert", "orders", "statsu=x", "total=1,5", "order_id"}), kExitInvalid);
+  EXPECT_THAT(err_, HasSubstr("did you mean \"status\"?"));
+  EXPECT_THAT(err_, HasSubstr("field total: \"1,5\" is not a decimal number"));
+  EXPECT_THAT(err_, HasSubstr("field order_id: write name=value"));
+}
+
+TEST_F(CommandsTest, EveryCommandExplainsItselfWithAnExample) {
+  const std::vector<std::vector<std::string>> commands = {{},
+                                                          {"get"},
+                                                          {"insert"},
+                                                          {"update"},
+                                                          {"upsert"},
+                                                          {"delete"},
+                                                          {"sql"},
+                                                          {"import"},
+                                                          {"tables"},
+                                                          {"tables", "list"},
+                                                          {"tables", "describe"},
+                                                          {"resolve"},
+                                                          {"shards"},
+                                                          {"shards", "list"},
+                                                          {"health"},
+                                                          {"context"},
+                                                          {"context", "list"},
+                                                          {"context", "use"},
+                                                          {"context", "set"}};
+  for (std::vector<std::string> command : commands) {
+    command.push_back("--help");
+    EXPECT_EQ(Run(command), kExitOk) << command.front();
+    EXPECT_THAT(out_, HasSubstr("Example: ")) << command.front();
+  }
+  EXPECT_EQ(Run({"--version"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("quarryctl 0."));
+}
+
+TEST_F(CommandsTest, RemembersContexts) {
+  EXPECT_EQ(Run({"context", "set", "local", "--address", server_.address()}), kExitOk) << err_;
+  EXPECT_EQ(Run({"context", "set", "other", "--address", "other:1", "--timeout", "5s"}), kExitOk)
+      << err_;
+  EXPECT_EQ(Run({"context", "list"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("*  local"));
+  EXPECT_EQ(Run({"context", "use", "other"}), kExitOk);
+  EXPECT_EQ(Run({"context", "use", "nobody"}), kExitUsage);
+  unsetenv("QUARRY_ADDRESS");
+  EXPECT_EQ(Run({"--context", "local", "get", "orders", "1", "2"}), kExitOk) << err_;
+}
+
+TEST_F(CommandsTest, ImportWritesEveryRowOnce) {
+  const std::string file = Orders(1000);
+  EXPECT_EQ(Run({"import", file, "--table", "orders", "--batch", "64", "--parallel", "3"}), kExitOk)
+      << err_;
+  EXPECT_THAT(out_, HasSubstr("1,000 written, 0 replayed, 0 skipped, 0 rejected"));
+  EXPECT_FALSE(std::filesystem::exists(file + ".quarry-import"));
+  EXPECT_EQ(Run({"import", file, "--table", "orders", "--batch", "64"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("0 written, 1,000 replayed"));
+  EXPECT_EQ(server_.applied(), 1000);
+  EXPECT_EQ(Run({"import", file, "--table", "orders", "--batch", "64", "--run", "2"}), kExitOk)
+      << err_;
+  EXPECT_EQ(server_.applied(), 2000);
+}
+
+TEST_F(CommandsTest, ImportThatWasInterruptedGoesOnAndRepeatsNothing) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  const std::string file = Orders(500);
+  int left = std::uniform_int_distribution<int>(1, 499)(random);
+  server_.set_on_mutation([&left](const v1::Mutation&) {
+    return left-- > 0 ? absl::OkStatus() : absl::PermissionDeniedError("pulled the plug");
+  });
+  EXPECT_EQ(Run({"import", file, "--table", "orders", "--batch", "10", "--parallel", "2"}),
+            kExitDenied);
+  EXPECT_THAT(err_, HasSubstr("--resume"));
+  EXPECT_TRUE(std::filesystem::exists(file + ".quarry-import"));
+  server_.set_on_mutation(nullptr);
+  EXPECT_EQ(
+      Run({"import", file, "--table", "orders", "--batch", "10", "--parallel", "2", "--resume"}),
+      kExitOk)
+      << err_;
+  EXPECT_EQ(server_.applied(), 500);
+  EXPECT_THAT(out_, HasSubstr("500 rows"));
+}
+
+TEST_F(CommandsTest, ImportSkipsWhatTheStateFileSaysIsWritten) {
+  const std::string file = Orders(100);
+  std::string rows = Read(file);
+  int seen = 0;
+  server_.set_on_mutation([&seen](const v1::Mutation&) {
+    return ++seen == 55 ? absl::UnavailableError("gone") : absl::OkStatus();
+  });
+  EXPECT_EQ(Run({"import", file, "--table", "orders", "--batch", "10", "--parallel", "1"}), kExitOk)
+      << err_;
+  EXPECT_EQ(server_.applied(), 100);  // The client sent that batch again.
+
+  const std::string second = File("second.csv", rows + "1,1000,paid,bad,2026-01-31T00:00:00Z\n");
+  EXPECT_EQ(Run({"import", second, "--table", "orders", "--batch", "10", "--parallel", "1"}),
+            kExitInvalid);
+  EXPECT_THAT(err_, HasSubstr("second.csv:102: total: \"bad\" is not a decimal number"));
+  EXPECT_EQ(Run({"import", second, "--table", "orders", "--batch", "10", "--resume", "--max-errors",
+                 "1"}),
+            kExitOk)
+      << err_;
+  EXPECT_THAT(out_, HasSubstr("101 skipped"));
+  EXPECT_EQ(server_.applied(), 200);
+  std::ofstream(second, std::ios::app) << "1,1001,paid,1,2026-01-31T00:00:00Z\n";
+  File("second.csv.quarry-import", R"({"import_id": "x", "done_below": 0, "done": []})");
+  EXPECT_EQ(Run({"import", second, "--table", "orders", "--resume"}), kExitConflict);
+  EXPECT_THAT(err_, HasSubstr("is of another import"));
+}
+
+TEST_F(CommandsTest, ImportNamesTheLineAndColumnOfABadRowAndKeepsIt) {
+  const std::string file = File("bad.csv",
+                                "customer_id,order_id,note,total\n"
+                                "1,1,\"two\nlines\",1.5\n"
+                                "1,x,,1.5\n"
+                                "1,2,,\n"
+                                "1,3\n"
+                                "1,4,,2.5\n");
+  server_.set_on_mutation([](const v1::Mutation& mutation) {
+    const bool fourth = mutation.insert().record().columns().at("order_id").int64_value() == 4;
+    return fourth ? MakeError(absl::StatusCode::kAlreadyExists, reason::kUniqueViolation,
+                              "order 4 exists")
+                  : absl::OkStatus();
+  });
+  const std::string rejects = folder_ + "/rejects.csv";
+  EXPECT_EQ(Run({"import", file, "--table", "orders", "--map", "note=", "--max-errors", "5",
+                 "--rejects", rejects}),
+            kExitRejectedRows);
+  EXPECT_THAT(err_, HasSubstr("bad.csv:4: order_id: \"x\" is not a whole number"));
+  EXPECT_THAT(err_, HasSubstr("bad.csv:6: has 2 fields instead of 4"));
+  EXPECT_THAT(err_, HasSubstr("bad.csv:7: order 4 exists (UNIQUE_VIOLATION)"));
+  EXPECT_THAT(out_, HasSubstr("5 rows"));
+  EXPECT_THAT(out_, HasSubstr("2 written, 0 replayed, 0 skipped, 3 rejected"));
+  EXPECT_EQ(Read(rejects), "customer_id,order_id,note,total\n1,x,,1.5\n1,3\n1,4,,2.5\n");
+}
+
+TEST_F(CommandsTest, ImportReadsJsonLinesExactly) {
+  std::vector<std::string> totals;
+  server_.set_on_mutation([&totals](const v1::Mutation& mutation) {
+    const auto& columns = mutation.insert().record().columns();
+    totals.push_back(absl::StrCat(columns.at("order_id").int64_value(), " ",
+                                  columns.at("total").decimal_value()));
+    return absl::OkStatus();
+  });
+  const std::string file =
+      File("orders.jsonl",
+           "{\"customer_id\": 1, \"id\": 9007199254740993, \"total\": 0.1000000000000000000001}\n\n"
+           "{\"customer_id\": 1, \"id\": 2, \"total\": \"7.10\"}");
+  EXPECT_EQ(Run({"import", file, "--table", "orders", "--map", "id=order_id"}), kExitOk) << err_;
+  EXPECT_THAT(totals,
+              ::testing::ElementsAre("9007199254740993 0.1000000000000000000001", "2 7.10"));
+}
+
+TEST_F(CommandsTest, ImportRefusesAHeaderThatDoesNotFit) {
+  const std::string file = File("orders.csv", "customer_id,order_idd,statsu\n");
+  EXPECT_EQ(Run({"import", file, "--table", "orders"}), kExitInvalid);
+  EXPECT_THAT(err_, HasSubstr("did you mean \"order_id\"?"));
+  EXPECT_THAT(err_, HasSubstr("did you mean \"status\"?"));
+  EXPECT_THAT(server_.request_ids(), IsEmpty());
+}
+
+TEST(ImportIdTest, MakesRequestIdsThatDependOnImportBatchAndRoundAlone) {
+  const std::string a = ImportId::Make("content", "options");
+  EXPECT_EQ(a, ImportId::Make("content", "options"));
+  EXPECT_NE(a, ImportId::Make("content", "option"));
+  EXPECT_NE(ImportId::Make("ab", "c"), ImportId::Make("a", "bc"));
+  const std::string id = ImportId::RequestId(a, 3, 0);
+  EXPECT_EQ(id, ImportId::RequestId(a, 3, 0));
+  EXPECT_NE(id, ImportId::RequestId(a, 4, 0));
+  EXPECT_NE(id, ImportId::RequestId(a, 3, 1));
+  EXPECT_EQ(CanonicalUuid(id), id);
+  EXPECT_EQ(id[14], '8');
+}
+
+}  // namespace
+}  // namespace quarry::ctl

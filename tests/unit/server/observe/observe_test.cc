@@ -1,0 +1,137 @@
+#include <sstream>
+
+#include "core/base/error.h"
+#include "gtest/gtest.h"
+#include "prometheus/text_serializer.h"
+#include "server/observe/access_log.h"
+#include "server/observe/rpc_metrics.h"
+#include "server/observe/shard_board.h"
+#include "server/observe/shard_metrics.h"
+#include "spdlog/sinks/ostream_sink.h"
+#include "tests/support/status_matchers.h"
+
+namespace quarry {
+namespace {
+
+constexpr absl::Time kNow = absl::UnixEpoch();
+
+ShardSample Sample(ShardState state, int64_t leased = 0) {
+  ShardSample sample;
+  sample.health.state = state;
+  sample.stats.sessions_leased = leased;
+  return sample;
+}
+
+std::string Text(const prometheus::Collectable& source) {
+  return prometheus::TextSerializer().Serialize(source.Collect());
+}
+
+TEST(ShardBoardTest, IsReadyWithOneUsableShardUntilItDrains) {
+  ShardBoard board({"a", "b"}, 2);
+  EXPECT_FALSE(board.ready());
+  board.Publish(0, {Sample(ShardState::kDown), Sample(ShardState::kDown)}, 0, kNow);
+  EXPECT_FALSE(board.ready());
+  board.Publish(1, {Sample(ShardState::kDown), Sample(ShardState::kUp)}, 0, kNow);
+  EXPECT_TRUE(board.ready());
+  EXPECT_EQ(board.shards()[0].state, ShardState::kDown);
+  EXPECT_EQ(board.shards()[1].state, ShardState::kUp);
+  board.SetDraining();
+  EXPECT_FALSE(board.ready());
+}
+
+TEST(ShardBoardTest, AddsUpTheLoops) {
+  ShardBoard board({"a"}, 2);
+  board.Publish(0, {Sample(ShardState::kUp, 2)}, 3, kNow);
+  board.Publish(1, {Sample(ShardState::kUp, 5)}, 4, kNow);
+  EXPECT_EQ(board.shards()[0].stats.sessions_leased, 7);
+  EXPECT_EQ(board.open_transactions(), 7u);
+  board.Publish(1, {Sample(ShardState::kUp, 0)}, 0, kNow);
+  EXPECT_EQ(board.shards()[0].stats.sessions_leased, 2);
+}
+
+TEST(ShardBoardTest, TellsListenersOfChangesOnly) {
+  ShardBoard board({"a"}, 1);
+  int changes = 0;
+  const uint64_t id = board.AddListener([&changes] { ++changes; });
+  board.Publish(0, {Sample(ShardState::kUp)}, 0, kNow);
+  board.Publish(0, {Sample(ShardState::kUp)}, 0, kNow);
+  EXPECT_EQ(changes, 1);
+  board.Publish(0, {Sample(ShardState::kDown)}, 0, kNow);
+  EXPECT_EQ(changes, 2);
+  board.RemoveListener(id);
+  board.SetDraining();
+  EXPECT_EQ(changes, 2);
+}
+
+TEST(RpcMetricsTest, CountsByMethodAndCodeOverLoops) {
+  RpcMetrics metrics({{"unary", "quarry.v1.DataService", "Get"}}, 2);
+  metrics.Started(0, 0);
+  metrics.Started(1, 0);
+  metrics.Ended(0, 0, absl::StatusCode::kOk, absl::Milliseconds(3));
+  metrics.Ended(1, 0, absl::StatusCode::kNotFound, absl::Seconds(20));
+  const std::string text = Text(metrics);
+  const std::string labels = "{grpc_type=\"unary\",grpc_service=\"quarry.v1.DataService\",grpc_method=\"Get\"";
+  EXPECT_THAT(text, testing::HasSubstr("grpc_server_started_total" + labels + "} 2"));
+  EXPECT_THAT(text, testing::HasSubstr("grpc_server_handled_total" + labels + ",grpc_code=\"OK\"} 1"));
+  EXPECT_THAT(text, testing::HasSubstr("grpc_server_handled_total" + labels + ",grpc_code=\"NotFound\"} 1"));
+  EXPECT_THAT(text, testing::HasSubstr("grpc_server_handling_seconds_bucket" + labels + ",le=\"0.0025\"} 0"));
+  EXPECT_THAT(text, testing::HasSubstr("grpc_server_handling_seconds_bucket" + labels + ",le=\"0.005\"} 1"));
+  EXPECT_THAT(text, testing::HasSubstr("grpc_server_handling_seconds_bucket" + labels + ",le=\"+Inf\"} 2"));
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("Internal")));
+}
+
+TEST(ShardMetricsTest, AddsUpObserversAndTheBoard) {
+  ShardBoard board({"a"}, 1);
+  board.Publish(0, {Sample(ShardState::kUp, 3)}, 2, kNow);
+  ShardMetrics metrics(board);
+  ShardObserver* one = metrics.AddObserver("a");
+  ShardObserver* two = metrics.AddObserver("a");
+  one->OnCall(CallKind::kRead, absl::StatusCode::kOk, absl::Milliseconds(1));
+  two->OnCall(CallKind::kRead, absl::StatusCode::kOk, absl::Milliseconds(1));
+  two->OnCall(CallKind::kWrite, absl::StatusCode::kUnavailable, absl::Milliseconds(1));
+  one->OnSessions(2);
+  two->OnSessions(-1);
+  two->OnBreaker(true);
+  const std::string text = Text(metrics);
+  EXPECT_THAT(text, testing::HasSubstr("quarry_shard_calls_total{shard=\"a\",kind=\"read\",code=\"OK\"} 2"));
+  EXPECT_THAT(text, testing::HasSubstr("quarry_shard_calls_total{shard=\"a\",kind=\"write\",code=\"Unavailable\"} 1"));
+  EXPECT_THAT(text, testing::HasSubstr("quarry_shard_sessions_in_use{shard=\"a\"} 1"));
+  EXPECT_THAT(text, testing::HasSubstr("quarry_shard_breaker_open{shard=\"a\"} 1"));
+  EXPECT_THAT(text, testing::HasSubstr("quarry_shard_up{shard=\"a\"} 1"));
+  EXPECT_THAT(text, testing::HasSubstr("quarry_pool_sessions_leased{shard=\"a\"} 3"));
+  EXPECT_THAT(text, testing::HasSubstr("quarry_open_transactions 2"));
+}
+
+class AccessLogTest : public testing::Test {
+ protected:
+  std::string Log(const absl::Status& status, absl::Duration took, bool json = false) {
+    std::ostringstream out;
+    auto logger =
+        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(out));
+    logger->set_pattern("%v");
+    logger->set_level(spdlog::level::info);
+    AccessLogOptions options;
+    options.json = json;
+    AccessLog log(logger, options);
+    log.Write({"/quarry.v1.DataService/Get", true, status, took, Stage::kPool, "id-1"});
+    return out.str();
+  }
+};
+
+TEST_F(AccessLogTest, SaysNothingOfGoodCallsAndOfMistakesOfTheCaller) {
+  EXPECT_EQ(Log(absl::OkStatus(), absl::Milliseconds(1)), "");
+  EXPECT_EQ(Log(InvalidField("a", "b"), absl::Milliseconds(1)), "");
+}
+
+TEST_F(AccessLogTest, TellsFaultsAndSlowCallsWithoutTheirMessage) {
+  const absl::Status fault = MakeError(absl::StatusCode::kUnavailable, reason::kShardUnavailable, "secret words");
+  EXPECT_EQ(Log(fault, absl::Milliseconds(1)),
+            "/quarry.v1.DataService/Get Unavailable 1.00ms id=id-1 reason=SHARD_UNAVAILABLE stage=pool\n");
+  EXPECT_EQ(Log(absl::OkStatus(), absl::Seconds(2)), "/quarry.v1.DataService/Get OK 2000.00ms id=id-1\n");
+  const std::string json = Log(fault, absl::Milliseconds(1), true);
+  EXPECT_THAT(json, testing::HasSubstr("\"reason\":\"SHARD_UNAVAILABLE\""));
+  EXPECT_THAT(json, testing::Not(testing::HasSubstr("secret")));
+}
+
+}  // namespace
+}  // namespace quarry
