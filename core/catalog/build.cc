@@ -182,6 +182,11 @@ class TableCheck {
         continue;
       }
       CheckShardKeyColumn(*column);
+      const std::vector<std::string>& key = schema.primary_key;
+      if (!key.empty() && std::find(key.begin(), key.end(), name) == key.end()) {
+        Add(name, "the shard key is not part of the primary key, which then cannot be unique over the shards; add the "
+                  "column to the primary key");
+      }
     }
   }
 

@@ -27,7 +27,7 @@ absl::Status EvaluateCheck(const Check& check, const StatementResult& result) {
     case Check::Kind::kRowRequired:
       return row ? absl::OkStatus() : RowMissing(check);
     case Check::Kind::kNoRow:
-      if (!row) return absl::OkStatus();
+      if (result.batch.rows.empty()) return absl::OkStatus();
       return MakeError(absl::StatusCode::kAlreadyExists, reason::kRowExists,
                        absl::StrCat("table ", check.table, " has a row with this key already"),
                        {{"table", check.table}});

@@ -14,7 +14,8 @@ std::string EncodeTaskResult(const TaskResult& result);
 // kDataLoss when the bytes are not of a known version or are cut.
 absl::StatusOr<TaskResult> DecodeTaskResult(std::string_view bytes);
 
-// The canonical bytes of one value: equal values give equal bytes on every machine. Also feeds etags.
+// The canonical bytes of one value: equal values give equal bytes on every machine, except that 0.0 and -0.0 differ.
+// Also feeds etags.
 void AppendValue(const Value& value, std::string* out);
 
 }  // namespace quarry

@@ -5,11 +5,25 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/error.h"
+#include "grpc/grpc.h"
 
 namespace quarry {
+namespace {
+
+// When the last user of gRPC goes, its shutdown may wait ten seconds for a poller of a connection that is gone. A
+// reference that is never given back leaves that to the end of the process, which waits for nobody.
+void KeepGrpc() {
+  [[maybe_unused]] static const bool kept = [] {
+    grpc_init();
+    return true;
+  }();
+}
+
+}  // namespace
 
 GrpcServer::GrpcServer(GrpcServerOptions options, const RpcTable& table, CallObserver* observer)
     : options_(std::move(options)), builder_(std::make_unique<grpc::ServerBuilder>()) {
+  KeepGrpc();
   core_.limits = options_.limits;
   core_.table = &table;
   core_.observer = observer;

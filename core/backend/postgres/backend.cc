@@ -12,6 +12,7 @@
 #include "core/backend/postgres/session.h"
 #include "core/backend/postgres/task.h"
 #include "core/base/status_macros.h"
+#include "core/model/check.h"
 
 namespace quarry::postgres {
 namespace {
@@ -76,7 +77,7 @@ Async<std::vector<StepResult>> PostgresBackend::RunShared(const Task& task, size
   std::vector<StepResult> results(count);
   for (size_t i = 0; i < count; ++i) {
     if (ran[i].ok()) {
-      results[i].status = CheckResult(statements[i]->check, *ran[i], core_.options.shard);
+      results[i].status = EvaluateCheck(statements[i]->check, *ran[i]);
       if (results[i].status.ok()) results[i].statements.push_back(*std::move(ran[i]));
     } else if (IsSharedLimit(ran[i].status())) {
       results[i] = co_await RunExclusive(task.steps[first + i], ctx);

@@ -10,6 +10,7 @@
 #include "core/backend/postgres/stream.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/model/check.h"
 
 namespace quarry::postgres {
 namespace {
@@ -51,11 +52,11 @@ std::vector<std::string> Texts(const Step& step) {
 }
 
 // The step's results out of a batch whose statements start at `first`, with its checks.
-absl::StatusOr<StepResult> Results(const Step& step, const BatchPtr& batch, size_t first, const std::string& shard) {
+absl::StatusOr<StepResult> Results(const Step& step, const BatchPtr& batch, size_t first) {
   StepResult result;
   for (size_t i = 0; i < step.statements.size(); ++i) {
     StatementResult& statement = batch->results[first + i].result;
-    QUARRY_RETURN_IF_ERROR(CheckResult(step.statements[i].check, statement, shard));
+    QUARRY_RETURN_IF_ERROR(EvaluateCheck(step.statements[i].check, statement));
     result.statements.push_back(std::move(statement));
   }
   return result;
@@ -194,7 +195,7 @@ Async<absl::StatusOr<StepResult>> PostgresSession::RunStep(const Step& step, con
     const std::vector<Row>& rows = batch->results.back().result.batch.rows;
     if (!rows.empty() && !rows[0][0].is_null()) transaction_ = rows[0][0].text();
   }
-  co_return Results(step, batch, first, core_.options.shard);
+  co_return Results(step, batch, first);
 }
 
 // Without a transaction around it: one Sync makes the step atomic, unless a check must be able to undo it.
@@ -214,11 +215,11 @@ Async<absl::StatusOr<StepResult>> PostgresSession::RunAlone(const Step& step, co
   const absl::Status ran = co_await Run(batch, ctx, Writes(step));
   if (!undoable) {
     if (!ran.ok()) co_return ran;
-    co_return Results(step, batch, first, core_.options.shard);
+    co_return Results(step, batch, first);
   }
   if (!ran.ok() && !leased_->idle()) co_return ran;
   absl::StatusOr<StepResult> result(ran);
-  if (ran.ok()) result = Results(step, batch, first, core_.options.shard);
+  if (ran.ok()) result = Results(step, batch, first);
   const auto end = std::make_shared<Batch>();
   end->commits = result.ok();
   end->commands.push_back(Plain(result.ok() ? "COMMIT" : "ROLLBACK"));

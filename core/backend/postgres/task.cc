@@ -15,6 +15,7 @@
 #include "core/backend/postgres/requests.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/model/check.h"
 #include "core/model/codec.h"
 
 namespace quarry::postgres {
@@ -154,7 +155,7 @@ absl::Status Attempt::TakeResults(const BatchPtr& batch, size_t step) {
   const std::vector<Statement>& statements = task_.steps[step].statements;
   for (size_t i = 0; i < statements.size(); ++i) {
     StatementResult& result = batch->results[places_[step].first + i].result;
-    QUARRY_RETURN_IF_ERROR(CheckResult(statements[i].check, result, core_.options.shard));
+    QUARRY_RETURN_IF_ERROR(EvaluateCheck(statements[i].check, result));
     results_[step].statements.push_back(std::move(result));
   }
   return absl::OkStatus();
@@ -179,7 +180,9 @@ Async<absl::Status> Attempt::RunSteps() {
     const size_t start = next;
     const size_t head = batch->commands.size();
     next = AddSteps(batch, start);
-    if (!each() && next < task_.steps.size()) co_return results_[next].status;
+    if (!each() && next < task_.steps.size()) {
+      co_return WithFact(results_[next].status, "item", absl::StrCat(task_.steps[next].item));
+    }
     head_sent_ = true;
     QUARRY_CO_RETURN_IF_ERROR(co_await RunBatch(batch));
     for (size_t i = 0; with_head && i < head; ++i) {
@@ -199,7 +202,7 @@ Async<absl::Status> Attempt::RunSteps() {
       const bool ran = status.ok();
       if (ran) status = TakeResults(batch, step);
       if (status.ok()) continue;
-      if (!each()) co_return status;
+      if (!each()) co_return WithFact(status, "item", absl::StrCat(task_.steps[step].item));
       results_[step].status = status;
       results_[step].statements.clear();
       // A failed check of a step that wrote nothing leaves nothing, and its savepoint is released already.

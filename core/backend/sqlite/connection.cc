@@ -8,13 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/backend/sqlite/authorize.h"
-#include "core/backend/sqlite/check.h"
 #include "core/backend/sqlite/errors.h"
 #include "core/backend/sqlite/hash_functions.h"
 #include "core/backend/sqlite/unique_index.h"
 #include "core/backend/sqlite/values.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/model/check.h"
 
 namespace quarry::sqlite {
 namespace {
@@ -227,7 +227,7 @@ absl::StatusOr<StatementResult> Connection::RunPrepared(sqlite3_stmt* prepared, 
   }
   if (code != SQLITE_DONE) return StepError(code, control);
   if (sqlite3_total_changes64(handle_) != changes_before) result.affected = sqlite3_changes64(handle_);
-  QUARRY_RETURN_IF_ERROR(VerifyCheck(statement.check, result, options_.shard));
+  QUARRY_RETURN_IF_ERROR(EvaluateCheck(statement.check, result));
   return result;
 }
 

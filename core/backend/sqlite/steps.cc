@@ -84,6 +84,23 @@ absl::StatusOr<StepResult> RunStatements(Connection& connection, const Step& ste
   return result;
 }
 
+// Another try may end otherwise, so it must not be stored as the step's answer.
+bool SaysNothingOfTheStep(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kAborted:
+      return ReasonOf(status) != reason::kEtagMismatch;
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
 absl::StatusOr<TaskResult> RunSteps(Connection& connection, const Task& task, const JobControl& control) {
   TaskResult result;
   result.steps.reserve(task.steps.size());
@@ -93,10 +110,10 @@ absl::StatusOr<TaskResult> RunSteps(Connection& connection, const Task& task, co
       result.steps.push_back(*std::move(one));
       continue;
     }
-    const bool ends_all = control.cancelled.load() ||
-                          one.status().code() == absl::StatusCode::kDeadlineExceeded ||
-                          one.status().code() == absl::StatusCode::kCancelled || !connection.in_transaction();
-    if (task.atomicity == Atomicity::kAll || ends_all) return one.status();
+    const bool ends_all = control.cancelled.load() || SaysNothingOfTheStep(one.status()) || !connection.in_transaction();
+    if (task.atomicity == Atomicity::kAll || ends_all) {
+      return WithFact(one.status(), "item", absl::StrCat(step.item));
+    }
     StepResult failed;
     failed.status = one.status();
     result.steps.push_back(std::move(failed));

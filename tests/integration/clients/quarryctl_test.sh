@@ -39,7 +39,7 @@ prints because
 ends_with 0 upsert customers customer_id=930001 name=Ada email=ada@example.com country=GB \
   created=2026-01-31T23:59:59.5+02:00 --returning '*'
 prints 2026-01-31T21:59:59.5Z
-ends_with 5 upsert customers customer_id=930001 email:=null name=Ada country=GB created=2026-01-31
+ends_with 4 upsert customers customer_id=930001 email:=null name=Ada country=GB created=2026-01-31
 ends_with 0 get customers 930001 -o json
 prints '"name": "Ada"'
 ends_with 0 update customers customer_id=930001 name='Ada L.'
