@@ -92,6 +92,8 @@ Async<absl::Status> WatchHealth(const RpcTable* table, ShardBoard* board, const 
   const Subscription subscription(*board, changes);
   std::optional<Status::ServingStatus> told;
   while (true) {
+    // Read before the status, so that a drain that begins during the write below is told before the stream ends.
+    const bool draining = board->draining();
     const Status::ServingStatus now = StatusOfName(*table, *board, request.service());
     if (told != now) {
       health::HealthCheckResponse response;
@@ -102,7 +104,7 @@ Async<absl::Status> WatchHealth(const RpcTable* table, ShardBoard* board, const 
       told = now;
     }
     // A watcher must not hold up the end of the process.
-    if (board->draining()) co_return MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "shutting down");
+    if (draining) co_return MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "shutting down");
     Future<bool> changed = changes->Await();
     co_await changed;
   }
