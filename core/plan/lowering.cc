@@ -77,6 +77,52 @@ std::string InsertText(const Table& table, Dialect dialect, const std::vector<si
                       ") VALUES (", params, ")");
 }
 
+// The name of a PostgreSQL type without length or precision: a cast to varchar(5) would cut a longer key, and to
+// numeric(9, 2) round one, so that it met a row it does not name.
+std::string UnlimitedType(const ColumnType& type) {
+  const bool quoted = type.native_name.find('"') != std::string::npos;
+  const size_t open = quoted ? std::string::npos : type.native_name.find('(');
+  const std::string base = type.native_name.substr(0, open);
+  switch (type.kind) {
+    case TypeKind::kBool:
+      return "boolean";
+    case TypeKind::kInt16:
+    case TypeKind::kInt32:
+    case TypeKind::kInt64:
+      return "bigint";
+    case TypeKind::kFloat:
+      return "real";
+    case TypeKind::kDouble:
+      return "double precision";
+    case TypeKind::kText:
+      return base == "character" ? "bpchar" : "text";  // "character" alone is character(1).
+    case TypeKind::kBytes:
+      return "bytea";
+    case TypeKind::kTimestamp:
+      return "timestamp";
+    case TypeKind::kTimestampTz:
+      return "timestamptz";
+    case TypeKind::kDate:
+      return "date";
+    case TypeKind::kTime:
+      return "time";
+    case TypeKind::kInterval:
+      return "interval";
+    case TypeKind::kDecimal:
+      return "numeric";
+    case TypeKind::kUuid:
+      return "uuid";
+    case TypeKind::kJson:
+      return "jsonb";
+    case TypeKind::kUnknown:
+    case TypeKind::kNative:
+      break;
+  }
+  if (quoted || open == std::string::npos) return type.native_name;
+  if (base == "bit") return "\"bit\"";  // As with "character".
+  return base + type.native_name.substr(type.native_name.find(')') + 1);
+}
+
 bool InPrimaryKey(const Table& table, size_t column) {
   const std::vector<size_t>& key = table.primary_key();
   return std::find(key.begin(), key.end(), column) != key.end();
@@ -133,7 +179,11 @@ const LoweredSql& Lowering::BatchRead(const Table& table, const std::vector<size
       where = absl::StrCat(ColumnName(table, key[0]), " = ANY($1)");
     } else {
       std::string arrays;
-      for (size_t i = 1; i <= key.size(); ++i) absl::StrAppend(&arrays, i == 1 ? "$" : ", $", i);
+      // With several arrays unnest does not say of itself what they hold.
+      for (size_t i = 0; i < key.size(); ++i) {
+        const ColumnType& type = table.columns()[key[i]].type;
+        absl::StrAppend(&arrays, i == 0 ? "$" : ", $", i + 1, "::", UnlimitedType(type), "[]");
+      }
       where = absl::StrCat("(", ColumnList(table, key), ") IN (SELECT * FROM unnest(", arrays, "))");
     }
     std::vector<ColumnType> params = Types(table, key);

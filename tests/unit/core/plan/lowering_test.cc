@@ -1,6 +1,7 @@
 #include "core/plan/lowering.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/catalog/catalog.h"
@@ -55,13 +56,37 @@ TEST(LoweringTest, MakesPostgresTextsForACompositeKeyInKeyOrder) {
   EXPECT_EQ(Text(lowering.PointRead(table, pg, {1}, false)),
             R"(SELECT "v" FROM "shop"."lines" WHERE "b" = $1 AND "a" = $2)");
   EXPECT_EQ(Text(lowering.BatchRead(table, {1, 2, 0})),
-            R"(SELECT "v", "b", "a" FROM "shop"."lines" WHERE ("b", "a") IN (SELECT * FROM unnest($1, $2)))");
+            R"(SELECT "v", "b", "a" FROM "shop"."lines" WHERE ("b", "a") IN )"
+            R"((SELECT * FROM unnest($1::uuid[], $2::bigint[])))");
   EXPECT_EQ(Text(lowering.Upsert(table, pg, {0, 1, 2}, false)),
             R"(INSERT INTO "shop"."lines" ("a", "v", "b") VALUES ($1, $2, $3) ON CONFLICT ("b", "a") DO UPDATE SET )"
             R"("v" = excluded."v")");
   EXPECT_EQ(Text(lowering.Update(table, pg, {1}, true)),
             R"(UPDATE "shop"."lines" SET "v" = $1 WHERE "b" = $2 AND "a" = $3 RETURNING "a", "v", "b")");
   EXPECT_EQ(Text(lowering.Delete(table, pg, false)), R"(DELETE FROM "shop"."lines" WHERE "b" = $1 AND "a" = $2)");
+}
+
+TEST(LoweringTest, CastsKeysToTypesThatNeitherCutNorRound) {
+  const std::vector<std::pair<ColumnType, std::string>> casts = {
+      {{TypeKind::kText, false, "character varying(5)"}, "text"},
+      {{TypeKind::kText, false, "character(5)"}, "bpchar"},
+      {{TypeKind::kInt16, false, "smallint"}, "bigint"},
+      {{TypeKind::kDecimal, false, "numeric(9,2)"}, "numeric"},
+      {{TypeKind::kTimestampTz, false, "timestamp(0) with time zone"}, "timestamptz"},
+      {{TypeKind::kNative, false, "time(0) with time zone"}, "time with time zone"},
+      {{TypeKind::kNative, false, "bit(3)"}, "\"bit\""},
+      {{TypeKind::kNative, false, "inet"}, "inet"},
+      {{TypeKind::kNative, false, "\"odd(1)\""}, "\"odd(1)\""},
+  };
+  for (const auto& [type, cast] : casts) {
+    Lowering lowering;
+    Column typed = MakeColumn("a", type.kind);
+    typed.type = type;
+    const Table table(Declare("t", TableKind::kReference, {}),
+                      MakeSchema("t", {typed, MakeColumn("b", TypeKind::kUuid)}, {"a", "b"}));
+    EXPECT_EQ(Text(lowering.BatchRead(table, {1})),
+              "SELECT \"b\" FROM \"t\" WHERE (\"a\", \"b\") IN (SELECT * FROM unnest($1::" + cast + "[], $2::uuid[]))");
+  }
 }
 
 TEST(LoweringTest, MakesSqliteTexts) {
