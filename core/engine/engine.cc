@@ -100,6 +100,11 @@ absl::StatusOr<Key> CheckShardKey(const Table& table, const KeyInput& input) {
   return table.kind() == TableKind::kSharded ? ShardKeyOf(table, primary_key) : Key();
 }
 
+bool InShardKey(const Table& table, const std::string& column) {
+  const std::vector<std::string>& key = table.declaration().shard_key;
+  return std::find(key.begin(), key.end(), column) != key.end();
+}
+
 absl::Status CheckReplySize(const ReadResult& result, int64_t reply_bytes_max) {
   int64_t size = 0;
   for (const KeyedRow& found : result.found) {
@@ -185,7 +190,7 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
                                      [](const Mutation& mutation) { return !mutation.generate.empty(); });
   if (generates) {
     generated = asked;
-    QUARRY_CO_RETURN_IF_ERROR(Generate(generated));
+    QUARRY_CO_RETURN_IF_ERROR(Generate(generated, *now));
   }
   const WriteOperation& op = generates ? generated : asked;
   QUARRY_CO_ASSIGN_OR_RETURN(WritePlan plan, co_await PlanWriteWithDirectory(op, now, ctx));
@@ -256,15 +261,21 @@ Async<absl::StatusOr<WritePlan>> Engine::PlanWriteWithDirectory(const WriteOpera
   co_return planner_.PlanWrite(op, snapshot);
 }
 
-absl::Status Engine::Generate(WriteOperation& op) {
+absl::Status Engine::Generate(WriteOperation& op, const Snapshot& snapshot) {
   for (size_t item = 0; item < op.mutations.size(); ++item) {
     Mutation& mutation = op.mutations[item];
+    const absl::StatusOr<const Table*> table = FindTable(snapshot, mutation.table);
     for (const GeneratedColumn& column : mutation.generate) {
+      const std::string path = op.indexed_paths ? absl::StrCat("mutations[", item, "].generate") : "generate";
+      if (!op.request_id.empty() && table.ok() && InShardKey(**table, column.column)) {
+        return InvalidField(path, absl::StrCat("column ", column.column, " is part of the shard key, and a retry with the "
+                                               "same request_id would make another key on another shard; make the key "
+                                               "in the caller, or send no request_id"));
+      }
       // As text, which the catalog turns into what the column holds.
       Value value = column.kind == GeneratedKind::kUuidV7 ? Value::Text(ids_.UuidV7(loop_.Now()))
                                                           : Value::Int64(ids_.Int64(loop_.Now()));
       if (mutation.record.emplace(column.column, std::move(value)).second) continue;
-      const std::string path = op.indexed_paths ? absl::StrCat("mutations[", item, "].generate") : "generate";
       return InvalidField(path, absl::StrCat("column ", column.column, " is in the record as well; give one of both"));
     }
   }

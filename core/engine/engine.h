@@ -103,7 +103,7 @@ class Engine {
   Async<absl::StatusOr<WritePlan>> PlanWriteWithDirectory(const WriteOperation& op,
                                                           std::shared_ptr<const Snapshot> snapshot,
                                                           const CallContext& ctx);
-  absl::Status Generate(WriteOperation& op);
+  absl::Status Generate(WriteOperation& op, const Snapshot& snapshot);
 
   Loop& loop_;
   Parts parts_;

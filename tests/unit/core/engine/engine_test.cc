@@ -208,6 +208,16 @@ TEST_F(EngineTest, MakesKeysThatGrow) {
   EXPECT_GT(keys.front(), 0);
 }
 
+TEST_F(EngineTest, RefusesToMakeAShardKeyForAWriteThatMayBeRetried) {
+  Mutation mutation = MakeMutation(MutationKind::kInsert, "users", {});
+  GeneratedColumn column;
+  column.column = "id";
+  mutation.generate.push_back(column);
+  WriteOperation op = WriteOf({mutation});
+  op.request_id = "r1";
+  EXPECT_THAT(Write(op), HasReason(reason::kInvalidField));
+}
+
 TEST_F(EngineTest, TellsTheStoredKeyWhenAGeneratedOneIsReplayed) {
   // The key of the job is generated, its shard is not chosen by it: a retry meets its stored reply.
   scripts_[0].step = [](const Step& step) -> absl::StatusOr<StepResult> {
