@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/engine/generated_keys.h"
 #include "core/engine/reference_write.h"
 #include "core/engine/scatter.h"
 #include "core/plan/route.h"
@@ -100,11 +101,6 @@ absl::StatusOr<Key> CheckShardKey(const Table& table, const KeyInput& input) {
   return table.kind() == TableKind::kSharded ? ShardKeyOf(table, primary_key) : Key();
 }
 
-bool InShardKey(const Table& table, const std::string& column) {
-  const std::vector<std::string>& key = table.declaration().shard_key;
-  return std::find(key.begin(), key.end(), column) != key.end();
-}
-
 absl::Status CheckReplySize(const ReadResult& result, int64_t reply_bytes_max) {
   int64_t size = 0;
   for (const KeyedRow& found : result.found) {
@@ -190,7 +186,10 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
                                      [](const Mutation& mutation) { return !mutation.generate.empty(); });
   if (generates) {
     generated = asked;
-    QUARRY_CO_RETURN_IF_ERROR(Generate(generated, *now));
+    QUARRY_CO_RETURN_IF_ERROR(Generate(generated));
+    if (transaction_id.empty() && NeedsStoredKeys(generated, *now)) {
+      QUARRY_CO_RETURN_IF_ERROR(co_await StoreGeneratedKeys(generated, *now, parts_.shards, ctx));
+    }
   }
   const WriteOperation& op = generates ? generated : asked;
   QUARRY_CO_ASSIGN_OR_RETURN(WritePlan plan, co_await PlanWriteWithDirectory(op, now, ctx));
@@ -261,17 +260,11 @@ Async<absl::StatusOr<WritePlan>> Engine::PlanWriteWithDirectory(const WriteOpera
   co_return planner_.PlanWrite(op, snapshot);
 }
 
-absl::Status Engine::Generate(WriteOperation& op, const Snapshot& snapshot) {
+absl::Status Engine::Generate(WriteOperation& op) {
   for (size_t item = 0; item < op.mutations.size(); ++item) {
     Mutation& mutation = op.mutations[item];
-    const absl::StatusOr<const Table*> table = FindTable(snapshot, mutation.table);
     for (const GeneratedColumn& column : mutation.generate) {
       const std::string path = op.indexed_paths ? absl::StrCat("mutations[", item, "].generate") : "generate";
-      if (!op.request_id.empty() && table.ok() && InShardKey(**table, column.column)) {
-        return InvalidField(path, absl::StrCat("column ", column.column, " is part of the shard key, and a retry with the "
-                                               "same request_id would make another key on another shard; make the key "
-                                               "in the caller, or send no request_id"));
-      }
       // As text, which the catalog turns into what the column holds.
       Value value = column.kind == GeneratedKind::kUuidV7 ? Value::Text(ids_.UuidV7(loop_.Now()))
                                                           : Value::Int64(ids_.Int64(loop_.Now()));
@@ -330,7 +323,7 @@ Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOpe
     }
   }
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
-  SqlRun run{op, ctx, {}, {}, 1, stop_at_first_error, nullptr};
+  SqlRun run{op, ctx, {}, {}, 1, stop_at_first_error, parts_.limits.reply_bytes_max, nullptr};
   std::optional<ShardId> taken;
   if (!transaction_id.empty() && op.target.empty()) {
     QUARRY_CO_ASSIGN_OR_RETURN(taken, transactions_.ShardOf(transaction_id));

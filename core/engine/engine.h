@@ -74,6 +74,10 @@ class Engine {
   Async<absl::Status> Savepoint(const std::string& transaction_id, SavepointAction action, const std::string& name,
                                 const CallContext& ctx);
   absl::StatusOr<TransactionState> GetTransaction(const std::string& transaction_id) const;
+  // The shard that it runs or ran on, if any.
+  absl::StatusOr<std::optional<ShardId>> ShardOfTransaction(const std::string& transaction_id) const {
+    return transactions_.ShardEverOf(transaction_id);
+  }
   // The loop that owns the transaction; kInvalidArgument when the id is none of ours.
   static absl::StatusOr<uint32_t> LoopOf(const std::string& transaction_id);
 
@@ -103,7 +107,7 @@ class Engine {
   Async<absl::StatusOr<WritePlan>> PlanWriteWithDirectory(const WriteOperation& op,
                                                           std::shared_ptr<const Snapshot> snapshot,
                                                           const CallContext& ctx);
-  absl::Status Generate(WriteOperation& op, const Snapshot& snapshot);
+  absl::Status Generate(WriteOperation& op);
 
   Loop& loop_;
   Parts parts_;

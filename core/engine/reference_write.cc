@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/gather.h"
 #include "core/base/status_macros.h"
+#include "core/engine/generated_keys.h"
 #include "core/engine/scatter.h"
 #include "core/txn/transactions.h"
 
@@ -104,14 +105,8 @@ std::vector<Step> ReplicaSteps(const std::vector<ReferenceWrite>& writes, const 
   return steps;
 }
 
-// Shard 0 may hold another part of the same request, of a sharded table, under the request's own id. The digit of the
-// UUID's version becomes one that no client makes.
-RequestGuard GuardOf(const WriteOperation& op) {
-  constexpr size_t kVersionDigit = 14;
-  RequestGuard guard{op.request_id, op.request_hash};
-  if (guard.request_id.size() > kVersionDigit) guard.request_id[kVersionDigit] = 'f';
-  return guard;
-}
+// Shard 0 may hold another part of the same request, of a sharded table, under the request's own id.
+RequestGuard GuardOf(const WriteOperation& op) { return {RequestIdOfPart(op.request_id, 'f'), op.request_hash}; }
 
 Step NoRowsStep(uint32_t item) {
   Step step;

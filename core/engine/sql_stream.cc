@@ -1,11 +1,13 @@
 #include "core/engine/sql_stream.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "core/base/channel.h"
 #include "core/base/gather.h"
 #include "core/base/status_macros.h"
+#include "core/model/check.h"
 
 namespace quarry {
 namespace {
@@ -70,7 +72,10 @@ class ScatteredSql final : public SqlStream {
       end.status = co_await RunStored(i, end);
     } else if (run_.transaction != nullptr) {
       end.status = co_await StreamRows(i, run_.transaction->session(), end);
-      run_.transaction->Done(end.status);
+      // What a write has done before it returned too much ends with its transaction.
+      const bool undo = run_.op.allow_writes && absl::IsResourceExhausted(end.status);
+      if (undo) run_.transaction.reset();
+      if (!undo) run_.transaction->Done(end.status);
     } else {
       end.status = co_await RunOnOwnSession(i, end);
     }
@@ -98,6 +103,7 @@ class ScatteredSql final : public SqlStream {
     run_.ctx.stage = Stage::kQuery;
     absl::StatusOr<std::unique_ptr<RowStream>> stream = co_await session.Open(statement_, run_.ctx);
     if (!stream.ok()) co_return stream.status();
+    int64_t bytes = 0;
     RowBatch header;
     header.header = (*stream)->header();
     co_await PushBatch(i, SqlEvent::Kind::kHeader, std::move(header));
@@ -106,6 +112,11 @@ class ScatteredSql final : public SqlStream {
       if (!batch.ok()) co_return batch.status();
       if (batch->rows.empty()) break;
       end.rows += static_cast<int64_t>(batch->rows.size());
+      if (run_.op.allow_writes) {
+        // Before the commit, for a write that returns too much must not stay.
+        bytes += ByteSize(batch->rows);
+        QUARRY_CO_RETURN_IF_ERROR(CheckBounds(run_.op.bounds, end.rows, bytes));
+      }
       co_await PushBatch(i, SqlEvent::Kind::kRows, *std::move(batch));
     }
     end.affected = (*stream)->affected();
@@ -119,6 +130,11 @@ class ScatteredSql final : public SqlStream {
     task.guard = RequestGuard{run_.op.request_id, run_.op.request_hash};
     Step step;
     step.statements.push_back(statement_);
+    Check& check = step.statements.back().check;
+    check.kind = Check::Kind::kRowsWithin;
+    check.bounds = run_.op.bounds;
+    const int64_t asked = check.bounds.bytes_max;
+    check.bounds.bytes_max = asked == 0 ? run_.stored_bytes_max : std::min(asked, run_.stored_bytes_max);
     task.steps.push_back(std::move(step));
     absl::StatusOr<TaskResult> result = co_await run_.backends[i]->Execute(task, run_.ctx);
     if (!result.ok()) co_return result.status();

@@ -45,6 +45,7 @@ struct SqlRun {
   std::vector<Backend*> backends;  // One per shard.
   size_t width = 1;
   bool stop_at_first_error = true;
+  int64_t stored_bytes_max = 0;  // Of rows that are stored with the reply of a repeatable write.
   // The transaction that the statement belongs to, on its one shard; null: its own.
   std::unique_ptr<Transactions::Lease> transaction;
 };

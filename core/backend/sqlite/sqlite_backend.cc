@@ -34,7 +34,7 @@ class SqliteBackend final : public Backend {
 
   Async<absl::StatusOr<TaskResult>> Execute(const Task& task, const CallContext& ctx) override {
     ctx.stage = Stage::kQuery;
-    if (task.writes()) return RunAutocommit(core_, task, HasRaw(task), ctx.deadline);
+    if (task.writes() || task.guard.has_value()) return RunAutocommit(core_, task, HasRaw(task), ctx.deadline);
     if (HasRaw(task)) return ReadOnWorker(core_, task, ctx);
     return ReadHere(task, ctx);
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/unit/core/engine/cluster.h"
 
 namespace quarry {
@@ -208,14 +209,29 @@ TEST_F(EngineTest, MakesKeysThatGrow) {
   EXPECT_GT(keys.front(), 0);
 }
 
-TEST_F(EngineTest, RefusesToMakeAShardKeyForAWriteThatMayBeRetried) {
-  Mutation mutation = MakeMutation(MutationKind::kInsert, "users", {});
+TEST_F(EngineTest, GivesARetriedWriteTheShardKeyOfTheFirstTry) {
+  for (ShardScript& shard : scripts_) {
+    shard.step = [](const Step& step) {
+      const Value& first = step.statements[0].params[0];
+      if (step.statements[0].params.size() == 1) return RowsResult({{first}});
+      return RowsResult({{first, Value::Null(), Value::Null(), Value::Null()}});
+    };
+  }
+  Mutation mutation = MakeMutation(MutationKind::kInsert, "users", {{"name", Value::Text("Ada")}});
   GeneratedColumn column;
   column.column = "id";
+  column.kind = GeneratedKind::kInt64TimeOrdered;
   mutation.generate.push_back(column);
-  WriteOperation op = WriteOf({mutation});
-  op.request_id = "r1";
-  EXPECT_THAT(Write(op), HasReason(reason::kInvalidField));
+  // Enough of them that fresh keys could not all meet their stored replies by chance.
+  for (int i = 0; i < 20; ++i) {
+    WriteOperation op = WriteOf({mutation});
+    op.request_id = absl::StrCat("01900000-0000-7000-8000-0000000000", 10 + i);
+    ASSERT_OK_AND_ASSIGN(const WriteResult first, Write(op));
+    ASSERT_OK_AND_ASSIGN(const WriteResult second, Write(op));
+    EXPECT_FALSE(first.replayed);
+    EXPECT_TRUE(second.replayed);
+    EXPECT_EQ(second.mutations[0].key.at("id"), first.mutations[0].key.at("id"));
+  }
 }
 
 TEST_F(EngineTest, TellsTheStoredKeyWhenAGeneratedOneIsReplayed) {
