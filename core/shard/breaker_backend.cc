@@ -24,30 +24,48 @@ struct BreakerBackend::State {
     detail.retry_after = breaker.next_probe() - now;
     return MakeError(absl::StatusCode::kUnavailable,
                      absl::StrCat("shard ", shard, " has stopped answering and is not asked before ",
-                                  absl::FormatDuration(*detail.retry_after), " from now; the last fault: ",
-                                  std::string(breaker.last_fault().message())),
+                                  absl::FormatDuration(absl::Ceil(*detail.retry_after, absl::Milliseconds(1))),
+                                  " from now; the last fault: ", std::string(breaker.last_fault().message())),
                      detail);
   }
 };
 
 namespace {
 
-// One admitted call: its period, its start.
+// A caller gives up when its deadline ends by its own clock, which may be a little before ours says so.
+constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(20);
+
+// One admitted call: its period, its start. The references outlive it.
 class Admitted {
  public:
-  Admitted(const Breaker& breaker, const CallContext& ctx)
-      : ticket_(breaker.ticket()), started_(ctx.loop.Now()) {}
-  void Record(Breaker& breaker, ShardObserver& observer, const absl::Status& status,
-              const CallContext& ctx) const {
-    const bool was_open = breaker.open();
-    const absl::Time now = ctx.loop.Now();
-    breaker.Record(ticket_, status, now - started_, now);
-    if (breaker.open() != was_open) observer.OnBreaker(breaker.open());
+  Admitted(Breaker& breaker, ShardObserver& observer, const CallContext& ctx)
+      : breaker_(breaker), observer_(observer), ctx_(ctx), ticket_(breaker.ticket()), started_(ctx.loop.Now()) {}
+  Admitted(const Admitted&) = delete;
+  Admitted& operator=(const Admitted&) = delete;
+  // Dropped: by a caller that has gone, which says nothing, or at its deadline while the shard was asked.
+  ~Admitted() {
+    const bool asked = ctx_.stage == Stage::kQuery || ctx_.stage == Stage::kCommit;
+    if (recorded_ || !asked || ctx_.loop.Now() + kDeadlineSlack < ctx_.deadline) return;
+    Record(absl::DeadlineExceededError("the caller's deadline ended before the shard answered"));
   }
 
+  void Record(const absl::Status& status) {
+    recorded_ = true;
+    const bool was_open = breaker_.open();
+    const absl::Time now = ctx_.loop.Now();
+    breaker_.Record(ticket_, status, now - started_, now);
+    if (breaker_.open() != was_open) observer_.OnBreaker(breaker_.open());
+  }
+  // Its end says nothing.
+  void Forget() { recorded_ = true; }
+
  private:
-  Breaker::Ticket ticket_;
-  absl::Time started_;
+  Breaker& breaker_;
+  ShardObserver& observer_;
+  const CallContext& ctx_;
+  const Breaker::Ticket ticket_;
+  const absl::Time started_;
+  bool recorded_ = false;
 };
 
 }  // namespace
@@ -58,28 +76,28 @@ class BreakerBackend::CountedSession final : public Session {
       : next_(std::move(next)), state_(std::move(state)) {}
 
   Async<absl::StatusOr<StepResult>> Execute(const Step& step, const CallContext& ctx) override {
-    const Admitted call(state_->breaker, ctx);
+    Admitted call(state_->breaker, state_->observer, ctx);
     absl::StatusOr<StepResult> result = co_await next_->Execute(step, ctx);
-    call.Record(state_->breaker, state_->observer, result.status(), ctx);
+    call.Record(result.status());
     co_return result;
   }
   Async<absl::StatusOr<std::unique_ptr<RowStream>>> Open(const Statement& statement,
                                                          const CallContext& ctx) override {
-    const Admitted call(state_->breaker, ctx);
+    Admitted call(state_->breaker, state_->observer, ctx);
     absl::StatusOr<std::unique_ptr<RowStream>> result = co_await next_->Open(statement, ctx);
-    call.Record(state_->breaker, state_->observer, result.status(), ctx);
+    call.Record(result.status());
     co_return result;
   }
   Async<absl::Status> Control(const std::string& sql, const CallContext& ctx) override {
-    const Admitted call(state_->breaker, ctx);
+    Admitted call(state_->breaker, state_->observer, ctx);
     absl::Status result = co_await next_->Control(sql, ctx);
-    call.Record(state_->breaker, state_->observer, result, ctx);
+    call.Record(result);
     co_return result;
   }
   Async<absl::Status> Commit(const CallContext& ctx) override {
-    const Admitted call(state_->breaker, ctx);
+    Admitted call(state_->breaker, state_->observer, ctx);
     absl::Status result = co_await next_->Commit(ctx);
-    call.Record(state_->breaker, state_->observer, result, ctx);
+    call.Record(result);
     co_return result;
   }
   // A failed rollback says nothing: the connection may be gone for a reason that has been counted.
@@ -98,29 +116,30 @@ const Breaker& BreakerBackend::breaker() const { return state_->breaker; }
 
 Async<absl::StatusOr<TaskResult>> BreakerBackend::Execute(const Task& task, const CallContext& ctx) {
   QUARRY_CO_RETURN_IF_ERROR(state_->Admit(ctx.loop.Now()));
-  const Admitted call(state_->breaker, ctx);
+  Admitted call(state_->breaker, state_->observer, ctx);
   absl::StatusOr<TaskResult> result = co_await next_->Execute(task, ctx);
-  call.Record(state_->breaker, state_->observer, result.status(), ctx);
+  call.Record(result.status());
   co_return result;
 }
 
 Async<absl::StatusOr<std::unique_ptr<Session>>> BreakerBackend::Lease(const SessionOptions& options,
                                                                       const CallContext& ctx) {
   QUARRY_CO_RETURN_IF_ERROR(state_->Admit(ctx.loop.Now()));
-  const Admitted call(state_->breaker, ctx);
+  Admitted call(state_->breaker, state_->observer, ctx);
   absl::StatusOr<std::unique_ptr<Session>> leased = co_await next_->Lease(options, ctx);
   if (!leased.ok()) {
-    call.Record(state_->breaker, state_->observer, leased.status(), ctx);
+    call.Record(leased.status());
     co_return leased.status();
   }
+  call.Forget();
   // No proof of health: an idle session is handed out without asking the database. Its first statement is one.
   co_return std::make_unique<CountedSession>(*std::move(leased), state_);
 }
 
 Async<absl::Status> BreakerBackend::Ping(const CallContext& ctx) {
-  const Admitted call(state_->breaker, ctx);
+  Admitted call(state_->breaker, state_->observer, ctx);
   absl::Status answer = co_await next_->Ping(ctx);
-  call.Record(state_->breaker, state_->observer, answer, ctx);
+  call.Record(answer);
   co_return answer;
 }
 

@@ -82,6 +82,22 @@ TEST_F(BreakerBackendTest, ADroppedProbeDoesNotWedgeIt) {
   EXPECT_FALSE(breaker.breaker().open());
 }
 
+TEST_F(BreakerBackendTest, CallersThatGoAtTheirDeadlineCountAndThoseThatGoBeforeDoNot) {
+  fake->TakeTime(absl::InfiniteDuration());
+  const Task task = AnyRead();
+  for (const bool at_deadline : {false, true}) {
+    for (int call = 0; call < 2; ++call) {
+      ctx.deadline = loop.Now() + absl::Milliseconds(500);
+      ctx.stage = Stage::kQuery;
+      Started<absl::StatusOr<TaskResult>> started(breaker.Execute(task, ctx));
+      // The caller's clock runs a little ahead of ours.
+      loop.Advance(absl::Milliseconds(at_deadline ? 495 : 300));
+      started.Drop();
+    }
+    EXPECT_EQ(breaker.breaker().open(), at_deadline);
+  }
+}
+
 TEST_F(BreakerBackendTest, AHangingShardOpensItAndStaleTimeoutsDoNotReopenIt) {
   fake->TakeTime(absl::InfiniteDuration());
   ctx.deadline = loop.Now() + absl::Seconds(1);
