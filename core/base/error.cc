@@ -24,6 +24,15 @@ bool GetPayload(const absl::Status& status, const char* url, Message& message) {
   return payload.has_value() && message.ParseFromString(std::string(*payload));
 }
 
+// Facts and fields may hold a name as a caller gave it, of any length: an error stays small enough to be sent.
+std::string Short(const std::string& text) {
+  constexpr size_t kBytesMax = 200;
+  if (text.size() <= kBytesMax) return text;
+  size_t end = kBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // Not inside a character.
+  return text.substr(0, end) + "…";
+}
+
 }  // namespace
 
 absl::Status MakeError(absl::StatusCode code, std::string_view message, const ErrorDetail& detail) {
@@ -31,13 +40,13 @@ absl::Status MakeError(absl::StatusCode code, std::string_view message, const Er
   google::rpc::ErrorInfo info;
   info.set_reason(detail.reason);
   info.set_domain("quarry");
-  for (const auto& [key, value] : detail.facts) (*info.mutable_metadata())[key] = value;
+  for (const auto& [key, value] : detail.facts) (*info.mutable_metadata())[key] = Short(value);
   SetPayload(status, kErrorInfoUrl, info);
   if (!detail.violations.empty()) {
     google::rpc::BadRequest bad;
     for (const FieldViolation& violation : detail.violations) {
       auto* field = bad.add_field_violations();
-      field->set_field(violation.field);
+      field->set_field(Short(violation.field));
       field->set_description(violation.description);
     }
     SetPayload(status, kBadRequestUrl, bad);

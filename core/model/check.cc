@@ -17,7 +17,28 @@ absl::Status RowMissing(const Check& check) {
                    absl::StrCat("table ", check.table, " has no row with this key"), {{"table", check.table}});
 }
 
+absl::Status OverLimit(const char* field, int64_t limit) {
+  return MakeError(absl::StatusCode::kResourceExhausted, reason::kLimitExceeded,
+                   absl::StrCat("the statement returns more than ", field, " = ", limit,
+                                " allows; narrow it, or raise the limit"),
+                   {{"field", field}, {"limit", absl::StrCat(limit)}});
+}
+
 }  // namespace
+
+int64_t ByteSize(const std::vector<Row>& rows) {
+  size_t bytes = 0;
+  for (const Row& row : rows) {
+    for (const Value& value : row) bytes += ByteSize(value);
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+absl::Status CheckBounds(const RowBounds& bounds, int64_t rows, int64_t bytes) {
+  if (bounds.rows_max > 0 && rows > bounds.rows_max) return OverLimit("max_rows", bounds.rows_max);
+  if (bounds.bytes_max > 0 && bytes > bounds.bytes_max) return OverLimit("max_bytes", bounds.bytes_max);
+  return absl::OkStatus();
+}
 
 absl::Status EvaluateCheck(const Check& check, const StatementResult& result) {
   const bool row = result.affected > 0 || !result.batch.rows.empty();
@@ -38,6 +59,8 @@ absl::Status EvaluateCheck(const Check& check, const StatementResult& result) {
                        absl::StrCat("the row of table ", check.table,
                                     " has changed since its etag was read; read it again, then retry"),
                        {{"table", check.table}});
+    case Check::Kind::kRowsWithin:
+      return CheckBounds(check.bounds, static_cast<int64_t>(result.batch.rows.size()), ByteSize(result.batch.rows));
   }
   return absl::OkStatus();
 }

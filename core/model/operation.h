@@ -73,6 +73,8 @@ struct RawSqlOperation {
   std::vector<Value> params;
   bool allow_writes = false;
   size_t width = 0;  // Shards at a time; 0: the configured bound.
+  // What a write may return on one shard; it is rolled back beyond that.
+  RowBounds bounds;
   // A repeatable write: its rows are stored with its reply, so they are bounded by limits.reply_bytes.
   std::string request_id;
   uint64_t request_hash = 0;

@@ -16,6 +16,12 @@
 
 namespace quarry {
 
+// How much a statement may return; 0: as much as it likes.
+struct RowBounds {
+  int64_t rows_max = 0;
+  int64_t bytes_max = 0;  // Of values, by ByteSize.
+};
+
 // A condition on a statement's result; when it does not hold the step fails and nothing of it is applied.
 // Backends evaluate it with EvaluateCheck (core/model/check.h).
 struct Check {
@@ -24,11 +30,13 @@ struct Check {
     kRowRequired,  // At least one row returned or affected, else kNotFound ROW_NOT_FOUND.
     kNoRow,        // No row returned, else kAlreadyExists ROW_EXISTS.
     kEtag,         // As kRowRequired, and EtagOf(first row) == etag, else kAborted ETAG_MISMATCH.
+    kRowsWithin,   // No more rows and bytes returned than the bounds, else kResourceExhausted LIMIT_EXCEEDED.
   };
   Kind kind = Kind::kNone;
   std::string etag;
   std::string table;  // For the message.
   bool precondition = false;  // The caller asked for the row to exist: a missing one is kFailedPrecondition.
+  RowBounds bounds;           // Of kRowsWithin.
 };
 
 // SQL with parameters $1, $2, … (PostgreSQL) or ?1, ?2, … (SQLite). Values are always bound.

@@ -327,7 +327,7 @@ Async<absl::Status> Transactions::FinishCommit(std::shared_ptr<Transaction> tran
 
 Async<absl::Status> Transactions::Commit(const std::string& id, const CallContext& ctx) {
   const auto ended = ended_.find(id);
-  if (ended != ended_.end() && ended->second == TransactionState::kCommitted) co_return absl::OkStatus();
+  if (ended != ended_.end() && ended->second.state == TransactionState::kCommitted) co_return absl::OkStatus();
   QUARRY_CO_ASSIGN_OR_RETURN(const std::shared_ptr<Transaction> transaction, FindIdle(id));
   transaction->busy = true;
   transaction->committing = true;
@@ -352,7 +352,7 @@ Async<absl::Status> Transactions::Commit(const std::string& id, const CallContex
 
 Async<absl::Status> Transactions::Rollback(const std::string& id, const CallContext& ctx) {
   const auto ended = ended_.find(id);
-  if (ended != ended_.end() && ended->second == TransactionState::kRolledBack) co_return absl::OkStatus();
+  if (ended != ended_.end() && ended->second.state == TransactionState::kRolledBack) co_return absl::OkStatus();
   QUARRY_CO_ASSIGN_OR_RETURN(const std::shared_ptr<Transaction> transaction, FindIdle(id));
   Lease lease(*this, transaction);
   if (transaction->session != nullptr) {
@@ -366,10 +366,16 @@ absl::StatusOr<TransactionState> Transactions::State(const std::string& id) cons
   if (const auto open = open_.find(id); open != open_.end()) {
     return open->second->committing ? TransactionState::kInDoubt : TransactionState::kActive;
   }
-  if (const auto ended = ended_.find(id); ended != ended_.end()) return ended->second;
+  if (const auto ended = ended_.find(id); ended != ended_.end()) return ended->second.state;
   return MakeError(absl::StatusCode::kNotFound, reason::kTransactionNotFound,
                    absl::StrCat("no transaction ", id, " is known: it never was, or it ended too long ago"),
                    {{"transaction", id}});
+}
+
+absl::StatusOr<std::optional<ShardId>> Transactions::ShardEverOf(const std::string& id) const {
+  if (const auto open = open_.find(id); open != open_.end()) return open->second->shard;
+  if (const auto ended = ended_.find(id); ended != ended_.end()) return ended->second.shard;
+  return State(id).status();
 }
 
 absl::StatusOr<uint32_t> Transactions::LoopOf(const std::string& id) {
@@ -415,7 +421,7 @@ void Transactions::End(const std::shared_ptr<Transaction>& transaction, Transact
   if (open_.erase(transaction->id) == 0) return;
   transaction->idle.Cancel();
   transaction->session.reset();  // Rolls back what is open.
-  ended_.emplace(transaction->id, state);
+  ended_.emplace(transaction->id, Fate{state, transaction->shard});
   ended_order_.push_back(transaction->id);
   if (ended_order_.size() > options_.remembered_max) {
     ended_.erase(ended_order_.front());

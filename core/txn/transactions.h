@@ -81,6 +81,8 @@ class Transactions {
   Async<absl::Status> Rollback(const std::string& id, const CallContext& ctx);
   // kNotFound TRANSACTION_NOT_FOUND for one that never was, or ended too long ago.
   absl::StatusOr<TransactionState> State(const std::string& id) const;
+  // The shard that it has taken, or had when it ended; errors as for State.
+  absl::StatusOr<std::optional<ShardId>> ShardEverOf(const std::string& id) const;
   size_t size() const { return open_.size(); }
 
   // The loop index in an id; kInvalidArgument when it is not of our form.
@@ -101,7 +103,11 @@ class Transactions {
   const uint32_t loop_index_;
   const TransactionOptions options_;
   absl::flat_hash_map<std::string, std::shared_ptr<Transaction>> open_;
-  absl::flat_hash_map<std::string, TransactionState> ended_;
+  struct Fate {
+    TransactionState state{};
+    std::optional<ShardId> shard;
+  };
+  absl::flat_hash_map<std::string, Fate> ended_;
   std::deque<std::string> ended_order_;
   std::shared_ptr<CommitJobs> commits_;  // Shared, weakly, with deferred work alone.
 };

@@ -35,7 +35,7 @@ v1::ServerState ToWire(ShardState state) {
   return v1::SERVER_STATE_UNSPECIFIED;
 }
 
-void FillShard(const Shard& shard, const ShardView& view, v1::Shard* wire) {
+void FillShard(const Shard& shard, const ShardView& view, const GatewayInfo& info, v1::Shard* wire) {
   wire->set_name(shard.name);
   wire->set_kind(shard.dialect == Dialect::kSqlite ? v1::BACKEND_KIND_SQLITE : v1::BACKEND_KIND_POSTGRESQL);
   wire->set_state(ToWire(view.state));
@@ -50,6 +50,8 @@ void FillShard(const Shard& shard, const ShardView& view, v1::Shard* wire) {
   pool->set_sessions_open(static_cast<int32_t>(view.stats.sessions_open));
   pool->set_sessions_in_use(static_cast<int32_t>(view.stats.sessions_leased));
   pool->set_waiters(static_cast<int32_t>(view.stats.waiters));
+  const auto waiters_max = info.waiters_max.find(shard.name);
+  if (waiters_max != info.waiters_max.end()) pool->set_waiters_max(static_cast<int32_t>(waiters_max->second));
 }
 
 ShardView ViewOf(const ShardBoard& board, const std::string& name) {
@@ -59,20 +61,21 @@ ShardView ViewOf(const ShardBoard& board, const std::string& name) {
   return {};
 }
 
-Async<absl::Status> ListShards(const ShardBoard* board, v1::ListShardsResponse& response, CallScope& scope) {
+Async<absl::Status> ListShards(const ShardBoard* board, std::shared_ptr<const GatewayInfo> info,
+                               v1::ListShardsResponse& response, CallScope& scope) {
   const std::shared_ptr<const Snapshot> now = scope.engine->snapshot();
   std::vector<Shard> shards = now->topology.shards();
   std::sort(shards.begin(), shards.end(), [](const Shard& a, const Shard& b) { return a.name < b.name; });
-  for (const Shard& shard : shards) FillShard(shard, ViewOf(*board, shard.name), response.add_shards());
+  for (const Shard& shard : shards) FillShard(shard, ViewOf(*board, shard.name), *info, response.add_shards());
   FillServedByGateway(now->topology, response.mutable_served_by());
   co_return absl::OkStatus();
 }
 
-Async<absl::Status> GetShard(const ShardBoard* board, const v1::GetShardRequest& request,
-                             v1::GetShardResponse& response, CallScope& scope) {
+Async<absl::Status> GetShard(const ShardBoard* board, std::shared_ptr<const GatewayInfo> info,
+                             const v1::GetShardRequest& request, v1::GetShardResponse& response, CallScope& scope) {
   const std::shared_ptr<const Snapshot> now = scope.engine->snapshot();
   QUARRY_CO_ASSIGN_OR_RETURN(const ShardId id, now->topology.Find(request.shard()));
-  FillShard(now->topology.shard(id), ViewOf(*board, request.shard()), response.mutable_shard());
+  FillShard(now->topology.shard(id), ViewOf(*board, request.shard()), *info, response.mutable_shard());
   FillServedByGateway(now->topology, response.mutable_served_by());
   co_return absl::OkStatus();
 }
@@ -98,13 +101,13 @@ void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board)
   const auto shared_info = std::make_shared<const GatewayInfo>(std::move(info));
   table.AddUnary<v1::ListShardsRequest, v1::ListShardsResponse>(
       kService, "ListShards",
-      [shards](const v1::ListShardsRequest&, v1::ListShardsResponse& response, CallScope& scope) {
-        return ListShards(shards, response, scope);
+      [shards, shared_info](const v1::ListShardsRequest&, v1::ListShardsResponse& response, CallScope& scope) {
+        return ListShards(shards, shared_info, response, scope);
       });
   table.AddUnary<v1::GetShardRequest, v1::GetShardResponse>(
       kService, "GetShard",
-      [shards](const v1::GetShardRequest& request, v1::GetShardResponse& response, CallScope& scope) {
-        return GetShard(shards, request, response, scope);
+      [shards, shared_info](const v1::GetShardRequest& request, v1::GetShardResponse& response, CallScope& scope) {
+        return GetShard(shards, shared_info, request, response, scope);
       });
   table.AddUnary<v1::GetInfoRequest, v1::GetInfoResponse>(
       kService, "GetInfo",

@@ -47,8 +47,9 @@ Async<absl::Status> GetTable(const v1::GetTableRequest& request, v1::GetTableRes
 void FillFacts(const RouteExplanation& explanation, v1::ResolveKeyResponse& response) {
   const auto hash = explanation.facts.find("hash");
   uint64_t hash_value = 0;
-  if (hash != explanation.facts.end() && absl::SimpleAtoi(hash->second, &hash_value)) response.set_hash(hash_value);
-  const auto bucket = explanation.facts.find("bucket");
+  if (hash != explanation.facts.end() && absl::SimpleHexAtoi(hash->second, &hash_value)) response.set_hash(hash_value);
+  auto bucket = explanation.facts.find("bucket");
+  if (bucket == explanation.facts.end()) bucket = explanation.facts.find("remainder");
   int64_t bucket_value = 0;
   if (bucket != explanation.facts.end() && absl::SimpleAtoi(bucket->second, &bucket_value)) {
     response.set_bucket(bucket_value);

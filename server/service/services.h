@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "absl/time/time.h"
@@ -24,6 +25,7 @@ struct GatewayInfo {
   std::string version;
   std::string deployment;
   absl::Time start_time;
+  std::map<std::string, int64_t> waiters_max = {};  // By shard, over all loops.
 };
 
 void AddDataService(RpcTable& table);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/engine/engine.h"
+#include "core/model/check.h"
 #include "quarry/v1/shard.pb.h"
 #include "server/service/services.h"
 #include "server/service/sql_events.h"
@@ -154,15 +156,7 @@ class SqlReply {
   absl::Status Count(int64_t size) {
     progress_.set_rows(progress_.rows() + 1);
     progress_.set_bytes(progress_.bytes() + size);
-    if (progress_.rows() > options_.rows_max) return OverLimit("max_rows", options_.rows_max);
-    if (progress_.bytes() > options_.bytes_max) return OverLimit("max_bytes", options_.bytes_max);
-    return absl::OkStatus();
-  }
-  static absl::Status OverLimit(const char* field, int64_t limit) {
-    return MakeError(absl::StatusCode::kResourceExhausted, reason::kLimitExceeded,
-                     absl::StrCat("the statement returns more than ", field, " = ", limit,
-                                  " allows; narrow it, or raise the limit"),
-                     {{"field", field}, {"limit", absl::StrCat(limit)}});
+    return CheckBounds({options_.rows_max, options_.bytes_max}, progress_.rows(), progress_.bytes());
   }
 
   Async<absl::Status> OnDone(SqlEvent& event) {
@@ -237,21 +231,30 @@ SqlCallOptions OptionsOf(const Request& request, const RawSqlLimits& limits) {
   return options;
 }
 
+// The engine ends a write before it commits; what is counted here comes too late for that.
+RawSqlOperation Bounded(RawSqlOperation op, const SqlCallOptions& options) {
+  if (op.allow_writes) op.bounds = {options.rows_max, options.bytes_max};
+  return op;
+}
+
 Async<absl::Status> OnShard(RawSqlLimits limits, const v1::OnShardRequest& request, CallScope& scope,
                             StreamWriter<v1::OnShardResponse> writer) {
-  QUARRY_CO_ASSIGN_OR_RETURN(const RawSqlOperation op, ToOperation(request));
-  const SqlCallOptions options = OptionsOf(request, limits);
+  QUARRY_CO_ASSIGN_OR_RETURN(RawSqlOperation asked, ToOperation(request));
+  SqlCallOptions options = OptionsOf(request, limits);
+  const RawSqlOperation op = Bounded(std::move(asked), options);
+  if (op.allow_writes) options.bytes_max = std::numeric_limits<int64_t>::max();  // By the engine's count alone.
   Async<absl::Status> stream = StreamSql(op, options, request.transaction_id(), limits, scope, writer);
   co_return co_await stream;
 }
 
 Async<absl::Status> OnAllShards(RawSqlLimits limits, const v1::OnAllShardsRequest& request, CallScope& scope,
                                 StreamWriter<v1::OnAllShardsResponse> writer) {
-  QUARRY_CO_ASSIGN_OR_RETURN(const RawSqlOperation op, ToOperation(request));
+  QUARRY_CO_ASSIGN_OR_RETURN(RawSqlOperation asked, ToOperation(request));
+  SqlCallOptions options = OptionsOf(request, limits);
+  const RawSqlOperation op = Bounded(std::move(asked), options);
   if (op.width > limits.width_max) {
     co_return InvalidField("max_parallel", absl::StrCat("is over the configured ", limits.width_max));
   }
-  SqlCallOptions options = OptionsOf(request, limits);
   options.fail_fast = request.mode() != v1::FAILURE_MODE_BEST_EFFORT;
   options.progress_after_shard = true;
   const std::string no_transaction;

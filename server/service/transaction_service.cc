@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -23,6 +24,19 @@ void FillServedByGateway(const CallScope& scope, Response& response) {
   FillServedByGateway(scope.engine->snapshot()->topology, response.mutable_served_by());
 }
 
+// The shard that the transaction runs or ran on; none before its first statement.
+template <typename Response>
+void FillServedByItsShard(const CallScope& scope, const std::string& transaction_id, Response& response) {
+  const std::shared_ptr<const Snapshot> now = scope.engine->snapshot();
+  const absl::StatusOr<std::optional<ShardId>> shard = scope.engine->ShardOfTransaction(transaction_id);
+  if (!shard.ok() || !shard->has_value()) return FillServedByGateway(scope, response);
+  ServedBy served;
+  served.epoch = now->topology.epoch();
+  served.asked = {**shard};
+  served.answered = served.asked;
+  FillServedBy(served, now->topology, response.mutable_served_by());
+}
+
 Async<absl::Status> Begin(absl::Duration idle_timeout_default, const v1::BeginRequest& request,
                           v1::BeginResponse& response, CallScope& scope) {
   QUARRY_CO_ASSIGN_OR_RETURN(const BeginOptions options, ToBeginOptions(request));
@@ -41,7 +55,7 @@ Async<absl::Status> CommitInteractive(const v1::CommitRequest& request, v1::Comm
   const absl::Status status = co_await commit;
   if (!status.ok()) co_return status;
   response.set_transaction_id(request.transaction_id());
-  FillServedByGateway(scope, response);
+  FillServedByItsShard(scope, request.transaction_id(), response);
   co_return absl::OkStatus();
 }
 
@@ -70,7 +84,7 @@ Async<absl::Status> Rollback(const v1::RollbackRequest& request, v1::RollbackRes
   Async<absl::Status> rollback = scope.engine->Rollback(request.transaction_id(), scope.ctx);
   const absl::Status status = co_await rollback;
   if (!status.ok()) co_return status;
-  FillServedByGateway(scope, response);
+  FillServedByItsShard(scope, request.transaction_id(), response);
   co_return absl::OkStatus();
 }
 
@@ -79,6 +93,9 @@ Async<absl::Status> GetTransaction(const v1::GetTransactionRequest& request, v1:
   QUARRY_CO_RETURN_IF_ERROR(RequireId(request.transaction_id()));
   QUARRY_CO_ASSIGN_OR_RETURN(const TransactionState state, scope.engine->GetTransaction(request.transaction_id()));
   response.set_state(ToWire(state));
+  QUARRY_CO_ASSIGN_OR_RETURN(const std::optional<ShardId> shard,
+                             scope.engine->ShardOfTransaction(request.transaction_id()));
+  if (shard.has_value()) response.add_shards(scope.engine->snapshot()->topology.name(*shard));
   FillServedByGateway(scope, response);
   co_return absl::OkStatus();
 }
@@ -94,7 +111,7 @@ Async<absl::Status> ActOnSavepoint(const Request& request, Response& response, C
   Async<absl::Status> act = scope.engine->Savepoint(request.transaction_id(), kAction, request.name(), scope.ctx);
   const absl::Status status = co_await act;
   if (!status.ok()) co_return status;
-  FillServedByGateway(scope, response);
+  FillServedByItsShard(scope, request.transaction_id(), response);
   co_return absl::OkStatus();
 }
 

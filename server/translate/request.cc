@@ -213,6 +213,7 @@ absl::StatusOr<ReadOperation> ToOperation(const v1::BatchGetRequest& request) {
   Violations violations;
   ReadOperation op;
   op.table = request.table();
+  if (request.keys().empty()) violations.Add("keys", "holds no key; name at least one row");
   const FieldPath path("keys");
   op.keys.reserve(static_cast<size_t>(request.keys_size()));
   for (int i = 0; i < request.keys_size(); ++i) {

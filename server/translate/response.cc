@@ -37,12 +37,6 @@ v1::TableKind ToWire(TableKind kind) {
   return v1::TABLE_KIND_UNSPECIFIED;
 }
 
-// The table whose placement a co-located table shares.
-std::string PlacementRoot(const Table& table) {
-  const std::string& other = table.declaration().co_located_with;
-  return other.empty() ? table.name() : other;
-}
-
 void FillShardsOf(const Table& table, const Snapshot& snapshot, v1::Table* wire) {
   std::vector<std::string> names;
   const TableDeclaration& declaration = table.declaration();
@@ -112,7 +106,7 @@ void FillResponse(const WriteResult& result, const Topology& topology, v1::Batch
     } else {
       *out->mutable_error() = ToRpcStatus(mutation.status);
     }
-    out->set_replayed(result.replayed);
+    out->set_replayed(mutation.replayed);
   }
   FillServedBy(result.served_by, topology, wire->mutable_served_by());
   wire->set_replayed(result.replayed);
@@ -158,8 +152,9 @@ void FillTable(const Table& table, const Snapshot& snapshot, v1::Table* wire) {
   for (const size_t column : table.shard_key()) wire->add_shard_key(table.columns()[column].name);
   wire->set_resolver(table.declaration().resolver);
   for (const auto& [name, other] : snapshot.catalog.tables()) {
+    // Tables of one resolver have shard keys of the same types, and a resolver is a function of the key.
     if (table.kind() != TableKind::kSharded || name == table.name()) continue;
-    if (PlacementRoot(other) == PlacementRoot(table)) wire->add_colocated_with(name);
+    if (other.declaration().resolver == table.declaration().resolver) wire->add_colocated_with(name);
   }
   FillShardsOf(table, snapshot, wire);
 }

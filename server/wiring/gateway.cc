@@ -124,7 +124,9 @@ void Gateway::MakeServer(const GatewayOptions& options) {
   AddShardService(table_, raw_sql);
   AddTransactionService(table_, transactions);
   AddSchemaService(table_);
-  AddAdminService(table_, GatewayInfo{options.version, config_.deployment, absl::Now()}, *board_);
+  GatewayInfo info{options.version, config_.deployment, absl::Now()};
+  for (const ShardConfig& shard : config_.shards) info.waiters_max[shard.name] = shard.pool.waiters * loops;
+  AddAdminService(table_, std::move(info), *board_);
   AddHealthService(table_, *board_);
   AddReflection(table_);
   recorder_ = std::make_unique<CallRecorder>(table_, loops, access_log_.get());

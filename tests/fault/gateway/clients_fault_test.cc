@@ -1,0 +1,153 @@
+// Clients that go away, and the way to them that breaks.
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/integration/gateway/gateway_test.h"
+#include "tests/support/postgres/tcp_gate.h"
+
+namespace quarry::gateway_test {
+namespace {
+
+using client::Mutation;
+using client::Value;
+
+class ClientsFaultTest : public GatewayTest {
+ protected:
+  ClientsFaultTest() : gate_(gateway_.gateway().grpc_port()) {
+    const char* given = std::getenv("QUARRY_TEST_SEED");
+    const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+    std::cout << "QUARRY_TEST_SEED=" << seed << std::endl;
+    random_.seed(seed);
+  }
+  // Cuts the way between client and gateway somewhere in what comes next; every third time not at all.
+  void CutSoon() {
+    const auto bytes = static_cast<int64_t>(random_() % 900);
+    switch (random_() % 3) {
+      case 0:
+        return gate_.CutAfterBytesToServer(bytes);
+      case 1:
+        return gate_.CutAfterBytesToClient(bytes);
+      default:
+        return;
+    }
+  }
+
+  TcpGate gate_;
+  std::mt19937_64 random_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, ClientsFaultTest, testing::Values(Setup{Kind::kSqlite, 2}, Setup{Kind::kPostgres, 2}),
+                         SetupName);
+
+TEST_P(ClientsFaultTest, RetriedWritesHaveTheirEffectExactlyOnceHoweverOftenTheConnectionIsCut) {
+  const std::unique_ptr<client::Client> retrying = ClientAt(gate_.port(), 2, 30);
+  ASSERT_NE(retrying, nullptr);
+  int replayed = 0;
+  for (int round = 0; round < 120; ++round) {
+    SCOPED_TRACE(round);
+    const int64_t id = gateway_.NewId();
+    CutSoon();
+    // A second effect would be ALREADY_EXISTS, and for the delete NOT_FOUND.
+    const absl::StatusOr<client::WriteResult> inserted =
+        retrying->Insert("customers", {{"id", id}, {"name", "n"}});
+    gate_.Open();
+    ASSERT_THAT(inserted, IsOk());
+    replayed += inserted->replayed ? 1 : 0;
+    CutSoon();
+    const absl::StatusOr<client::WriteResult> deleted = retrying->Delete("customers", {id});
+    gate_.Open();
+    ASSERT_THAT(deleted, IsOk());
+    replayed += deleted->replayed ? 1 : 0;
+  }
+  EXPECT_GT(replayed, 0) << "no cut ever came between a write and its reply";
+}
+
+TEST_P(ClientsFaultTest, ACounterThatIsRaisedWithRequestIdsCountsEachOfThemOnce) {
+  const int64_t id = AddCustomer(0);
+  const std::shared_ptr<client::Connection> connection = ConnectionAt(gate_.port());
+  ASSERT_NE(connection, nullptr);
+  constexpr int kRaises = 120;
+  for (int raise = 0; raise < kRaises; ++raise) {
+    v1::OnShardRequest request =
+        SqlOn(0, absl::StrCat("UPDATE customers SET visits = visits + 1 WHERE id = ", id), {}, true);
+    request.set_request_id(NewUuid());
+    CutSoon();
+    absl::Status status;
+    ASSERT_TRUE(Eventually([&] {
+      status = ReadAll(connection->OnShard(request, absl::Now() + absl::Seconds(5))).status;
+      gate_.Open();
+      return status.ok();
+    })) << status;
+  }
+  ASSERT_OK_AND_ASSIGN(const client::ReadResult read, client().Get("customers", {id}));
+  EXPECT_EQ(read.record["visits"], Value(kRaises));
+}
+
+TEST_P(ClientsFaultTest, AClientThatGoesAwayInMidStreamLeavesNoSession) {
+  const std::string endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x, "
+                              "'padding padding padding padding padding padding padding' FROM n";
+  for (int round = 0; round < 6; ++round) {
+    const std::shared_ptr<client::Connection> connection = ConnectionAt(gate_.port());
+    ASSERT_NE(connection, nullptr);
+    v1::OnAllShardsRequest all = SqlOnAll(endless);
+    all.set_max_rows(1'000'000'000);
+    all.set_max_bytes(1'000'000'000'000);
+    absl::StatusOr<std::unique_ptr<client::EventStream>> stream = connection->OnAllShards(all, Soon());
+    ASSERT_THAT(stream, IsOk());
+    for (int event = 0; event <= round; ++event) ASSERT_THAT((*stream)->Next(), IsOk());
+    EXPECT_GT(gateway_.Metric("quarry_shard_sessions_in_use").value_or(0), 0);
+    if (round % 2 == 0) {
+      gate_.Cut();  // The client is gone without a word.
+    } else {
+      stream->reset();  // It cancels.
+    }
+    EXPECT_TRUE(gateway_.SettlesToNoSessions()) << round;
+  }
+}
+
+TEST_P(ClientsFaultTest, AClientThatGoesAwayInMidWriteLeavesNoSessionAndNoHalf) {
+  // A transaction whose client is gone: its idle timeout ends it.
+  v1::BeginRequest options;
+  options.mutable_idle_timeout()->set_nanos(200'000'000);
+  const int64_t kept = AddCustomer(1);
+  {
+    const std::unique_ptr<client::Client> gone = ClientAt(gate_.port(), 1);
+    ASSERT_NE(gone, nullptr);
+    ASSERT_OK_AND_ASSIGN(client::Transaction txn, gone->Begin(options));
+    ASSERT_THAT(txn.Update("customers", {kept}, {{"visits", 5}}), IsOk());
+    gate_.Refuse(true);
+    gate_.Cut();
+    EXPECT_TRUE(gateway_.SettlesToNoSessions());
+    gate_.Open();
+  }
+  ASSERT_OK_AND_ASSIGN(const client::ReadResult read, client().Get("customers", {kept}));
+  EXPECT_EQ(read.record["visits"], Value(0));
+  // Atomic writes that are cut off while they run: both rows or none.
+  const std::shared_ptr<client::Connection> connection = ConnectionAt(gate_.port(), 2);
+  for (int round = 0; round < 40; ++round) {
+    const int64_t a = gateway_.NewCustomerOn(1);
+    const int64_t b = gateway_.NewCustomerOn(1);
+    v1::CommitRequest commit;
+    for (const int64_t id : {a, b}) *commit.add_mutations() = Mutation::Insert("customers", {{"id", id}, {"name", "n"}}).proto();
+    CutSoon();
+    const absl::Duration patience = round % 4 == 0 ? absl::Microseconds(random_() % 3000) : absl::Seconds(5);
+    const bool acknowledged = connection->Commit(commit, absl::Now() + patience).ok();
+    gate_.Open();
+    // What still runs of it has ended when no session is in use and its writer has nothing to do.
+    EXPECT_TRUE(gateway_.SettlesToNoSessions());
+    ASSERT_OK_AND_ASSIGN(const auto rows, client().BatchGet("customers", {{a}, {b}}));
+    EXPECT_TRUE(rows.missing.empty() || rows.missing.size() == 2U) << "half of an atomic write, round " << round;
+    if (acknowledged) {
+      EXPECT_TRUE(rows.missing.empty());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quarry::gateway_test
