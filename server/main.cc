@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "grpc/support/log.h"
 #include "nlohmann/json.hpp"
 #include "server/wiring/gateway.h"
 #include "server/wiring/logging.h"
@@ -36,11 +37,18 @@ quarry::ConfigOptions OptionsOf(const Flags& flags) {
   quarry::ConfigOptions options;
   options.overrides = flags.set;
   options.environment = quarry::ProcessEnvironment();
-  options.environment_ignored = {"QUARRY_CONFIG"};
+  // Read elsewhere: by the flags below, by clients, by ./dev.
+  options.environment_ignored = {"QUARRY_CONFIG",         "QUARRY_ADDRESS", "QUARRY_HTTP", "QUARRY_JOBS",
+                                 "QUARRY_TEST_JOBS", "QUARRY_SKIP_INSTALL"};
   return options;
 }
 
 absl::StatusOr<quarry::Config> LoadChecked(const Flags& flags) {
+  if (flags.quickstart.empty() && access(flags.config.c_str(), F_OK) != 0) {
+    return absl::NotFoundError(absl::StrCat("there is no file ", flags.config,
+                                            ": name a configuration with --config, or start the sample shop with "
+                                            "quarryd run --quickstart data"));
+  }
   absl::StatusOr<quarry::Config> config = flags.quickstart.empty()
                                               ? quarry::LoadConfig(flags.config, OptionsOf(flags))
                                               : quarry::QuickstartConfig(flags.quickstart, OptionsOf(flags));
@@ -121,14 +129,20 @@ void ServeUntilStopped(quarry::Gateway& gateway, int signals) {
   spdlog::info("stopped");
 }
 
+// gRPC's own lines have another form than the log's, and say again what statuses say.
+void LogGrpcAsDebug() {
+  gpr_set_log_function([](gpr_log_func_args* line) { spdlog::debug("grpc: {}", line->message); });
+}
+
 int RunServer(const Flags& flags) {
   const int signals = OpenSignals();
   absl::StatusOr<quarry::Config> config = LoadChecked(flags);
   if (!config.ok()) return Fail(config.status(), kExitBadConfig);
   quarry::StartLogging(config->log);
+  LogGrpcAsDebug();
   quarry::GatewayOptions options;
   options.version = QUARRY_VERSION;
-  const bool seed = !flags.quickstart.empty() && quarry::IsFreshQuickstart(config->data_dir);
+  const bool seed = !flags.quickstart.empty() && quarry::BeginQuickstart(config->data_dir);
   if (seed) options.sqlite_schema = quarry::kQuickstartSchema;
   absl::StatusOr<std::unique_ptr<quarry::Gateway>> gateway = quarry::Gateway::Start(*std::move(config), options);
   if (!gateway.ok()) return Fail(gateway.status(), kExitFailed);

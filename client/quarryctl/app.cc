@@ -1,11 +1,45 @@
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
+#include "client/quarryctl/arguments.h"
 #include "client/quarryctl/commands.h"
 #include "client/quarryctl/failure.h"
+#include "client/quarryctl/text_value.h"
 
 namespace quarry::ctl {
+namespace {
+
+// What was typed where a subcommand belongs; "" when there is nothing.
+std::string WordInsteadOfCommand(const CLI::App& app) {
+  for (const std::string& word : app.remaining(true)) {
+    if (!word.empty() && word[0] != '-') return word;
+  }
+  return "";
+}
+
+// CLI11 says only that a subcommand is required.
+bool ExplainCommands(const CLI::App& app, std::ostream& err) {
+  const std::vector<CLI::App*> parsed = app.get_subcommands();
+  const CLI::App& last = parsed.empty() ? app : *parsed.front();
+  const std::vector<const CLI::App*> known = last.get_subcommands([](const CLI::App*) { return true; });
+  if (known.empty() || !last.get_subcommands().empty()) return false;
+  const std::string word = WordInsteadOfCommand(app);
+  if (word.empty()) {
+    err << (parsed.empty() ? app.help() : last.help(app.get_name()));
+    return true;
+  }
+  std::vector<std::string> names;
+  for (const CLI::App* command : known) names.push_back(command->get_name());
+  err << (parsed.empty() ? "" : last.get_name() + ": ") << "there is no command \"" << word << "\"";
+  const std::string nearest = Nearest(word, names);
+  if (!nearest.empty()) err << "; did you mean \"" << nearest << "\"?";
+  err << "\nRun with --help for more information.\n";
+  return true;
+}
+
+}  // namespace
 
 int RunQuarryctl(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
   Session session(out, err);
@@ -13,9 +47,9 @@ int RunQuarryctl(int argc, const char* const* argv, std::ostream& out, std::ostr
   app.set_version_flag("--version", std::string("quarryctl ") + QUARRY_VERSION);
   app.add_option("--address", session.address,
                  "Gateway, host:port (before --context and QUARRY_ADDRESS)");
-  app.add_option("--context", session.context, "Named gateway of the configuration file");
-  app.add_option("--timeout", session.timeout, "Deadline of each call, such as 500ms or 1m");
-  app.add_option("-o,--output", session.format, "How to print")
+  app.add_option("--context", session.context, "Named gateway; see the command context");
+  app.add_option("--timeout", session.timeout, "Deadline of each call, such as 500ms or 1m (30s)");
+  app.add_option("-o,--output", session.format, "How to print (text)")
       ->check(CLI::IsMember({"text", "json"}));
   app.require_subcommand(1);
   app.fallthrough();
@@ -31,8 +65,16 @@ int RunQuarryctl(int argc, const char* const* argv, std::ostream& out, std::ostr
   AddSchema(app, session);
   AddShards(app, session);
   AddContexts(app, session);
+  for (int i = 1; i < argc; ++i) {
+    if (IsUtf8(argv[i])) continue;
+    err << "argument " << i << " is not UTF-8\n";
+    return kExitUsage;
+  }
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& failure) {
+    if (!ExplainCommands(app, err)) app.exit(failure, out, err);
+    return kExitUsage;
   } catch (const CLI::ParseError& failure) {
     return app.exit(failure, out, err) == 0 ? kExitOk : kExitUsage;
   }

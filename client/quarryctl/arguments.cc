@@ -78,17 +78,24 @@ const v1::Column* FindColumn(const v1::Table& table, const std::string& name) {
   return nullptr;
 }
 
-std::string UnknownColumn(const v1::Table& table, const std::string& name) {
-  const std::string* nearest = nullptr;
+std::string Nearest(const std::string& name, const std::vector<std::string>& known) {
+  std::string nearest;
   size_t distance = std::max<size_t>(2, name.size() / 3) + 1;
-  for (const v1::Column& column : table.columns()) {
-    const size_t d = EditDistance(name, column.name());
+  for (const std::string& one : known) {
+    const size_t d = EditDistance(name, one);
     if (d >= distance) continue;
     distance = d;
-    nearest = &column.name();
+    nearest = one;
   }
+  return nearest;
+}
+
+std::string UnknownColumn(const v1::Table& table, const std::string& name) {
+  std::vector<std::string> names;
+  for (const v1::Column& column : table.columns()) names.push_back(column.name());
+  const std::string nearest = Nearest(name, names);
   const std::string text = absl::StrCat("there is no column \"", name, "\" in ", table.name());
-  return nearest == nullptr ? text : absl::StrCat(text, "; did you mean \"", *nearest, "\"?");
+  return nearest.empty() ? text : absl::StrCat(text, "; did you mean \"", nearest, "\"?");
 }
 
 absl::StatusOr<v1::Record> ParseAssignments(const v1::Table& table,
@@ -127,6 +134,11 @@ absl::StatusOr<v1::Key> ParseKey(const v1::Table& table,
     return key;
   }
   if (static_cast<int>(arguments.size()) != table.primary_key_size()) {
+    for (const std::string& argument : arguments) {
+      const auto assignment = Split(argument);
+      if (assignment && FindColumn(table, assignment->name) == nullptr)
+        return InvalidField("key", UnknownColumn(table, assignment->name));
+    }
     return InvalidField(
         "key", absl::StrCat("has ", arguments.size(), " values, but the primary key of ",
                             table.name(), " is (", absl::StrJoin(table.primary_key(), ", "), ")"));

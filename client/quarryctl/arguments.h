@@ -23,6 +23,9 @@ absl::StatusOr<v1::Key> ParseKey(const v1::Table& table, const std::vector<std::
 // Moves the primary-key and shard-key columns of `record` into a key by name.
 v1::Key TakeKey(const v1::Table& table, v1::Record& record);
 
+// The one of `known` that `name` may be a misspelling of; "" when none is near.
+std::string Nearest(const std::string& name, const std::vector<std::string>& known);
+
 // nullptr when the table has no such column.
 const v1::Column* FindColumn(const v1::Table& table, const std::string& name);
 // "there is no column \"nam\" in customers; did you mean \"name\"?"

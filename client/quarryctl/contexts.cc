@@ -79,7 +79,7 @@ absl::StatusOr<Context> Named(const Contexts& contexts, const std::string& name)
 }  // namespace
 
 std::string ContextsPath() {
-  if (const char* path = std::getenv("QUARRY_CONFIG"); path != nullptr && *path != '\0')
+  if (const char* path = std::getenv("QUARRYCTL_CONFIG"); path != nullptr && *path != '\0')
     return path;
   if (const char* base = std::getenv("XDG_CONFIG_HOME"); base != nullptr && *base != '\0') {
     return absl::StrCat(base, "/quarry/config.yaml");

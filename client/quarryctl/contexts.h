@@ -28,7 +28,7 @@ struct ContextOverrides {
   std::optional<absl::Duration> timeout;   // --timeout
 };
 
-// $QUARRY_CONFIG, or $XDG_CONFIG_HOME/quarry/config.yaml, or ~/.config/quarry/config.yaml.
+// $QUARRYCTL_CONFIG, or $XDG_CONFIG_HOME/quarry/config.yaml, or ~/.config/quarry/config.yaml.
 std::string ContextsPath();
 
 // An absent file has no contexts. INVALID_ARGUMENT names the line of a mistake; unknown keys are

@@ -46,7 +46,7 @@ absl::Status Get(Session& session, const GetArguments& arguments) {
   } else {
     PrintFields(RecordFields(row.record.proto(), table), session.out());
     session.out() << "-- shard " << absl::StrJoin(row.served_by.shards_answered(), ", ")
-                  << ", etag " << row.etag << "\n";
+                  << (row.etag.empty() ? "" : ", etag ") << row.etag << "\n";
   }
   return absl::OkStatus();
 }

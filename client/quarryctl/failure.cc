@@ -9,7 +9,8 @@ namespace {
 
 std::string Advice(const absl::Status& status, const ErrorDetail& detail) {
   if (detail.retry_after.has_value()) {
-    return absl::StrCat("run it again after ", absl::FormatDuration(*detail.retry_after));
+    return absl::StrCat("run it again after ",
+                        absl::FormatDuration(absl::Ceil(*detail.retry_after, absl::Milliseconds(1))));
   }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
@@ -23,8 +24,8 @@ std::string Advice(const absl::Status& status, const ErrorDetail& detail) {
       return "a write may have been applied: run it again with the same --request-id, or read the "
              "row";
     case absl::StatusCode::kDeadlineExceeded:
-      return "a write may have been applied; give more time with --timeout, and the same "
-             "--request-id";
+      return "give more time with --timeout; a write may have been applied: run it again with the "
+             "same --request-id, or read the row";
     case absl::StatusCode::kUnimplemented:
       return "the gateway is older than this quarryctl, or something else listens there";
     default:
@@ -69,15 +70,25 @@ std::string Describe(const std::string& what, const absl::Status& status) {
   const ErrorDetail detail = DetailOf(status);
   std::string text = absl::StrCat(what, " failed: ", absl::StatusCodeToString(status.code()));
   if (!detail.reason.empty()) absl::StrAppend(&text, " (", detail.reason, ")");
-  absl::StrAppend(&text, "\n  why: ", status.message(), "\n");
+  // The message lists every bad field in one line; each gets its own.
+  const bool many = detail.violations.size() > 1;
+  if (many) {
+    absl::StrAppend(&text, "\n  why: ", detail.violations.size(), " fields are wrong\n");
+  } else {
+    absl::StrAppend(&text, "\n  why: ", status.message(), "\n");
+  }
   if (const auto shard = detail.facts.find("shard"); shard != detail.facts.end()) {
     absl::StrAppend(&text, "  shard: ", shard->second, "\n");
   }
   for (const auto& [name, fact] : detail.facts) {
-    if (name != "shard") absl::StrAppend(&text, "  ", name, ": ", fact, "\n");
+    // A command is one write, so which item of a call it was says nothing.
+    const bool told =
+        name == "shard" || name == "item" || (name == "field" && !detail.violations.empty());
+    if (!told && !fact.empty()) absl::StrAppend(&text, "  ", name, ": ", fact, "\n");
   }
   for (const FieldViolation& violation : detail.violations) {
-    absl::StrAppend(&text, "  field ", violation.field, ": ", violation.description, "\n");
+    if (many)
+      absl::StrAppend(&text, "  field ", violation.field, ": ", violation.description, "\n");
   }
   if (const std::string advice = Advice(status, detail); !advice.empty()) {
     absl::StrAppend(&text, "  do: ", advice, "\n");

@@ -46,6 +46,15 @@ std::optional<size_t> MutationIndex(const std::string& field) {
   return index;
 }
 
+// Without the row's place in its request, which means nothing to who reads a file.
+std::string WhyRefused(const absl::Status& outcome) {
+  std::string why;
+  for (const FieldViolation& violation : DetailOf(outcome).violations) {
+    absl::StrAppend(&why, why.empty() ? "" : "; ", violation.description);
+  }
+  return why.empty() ? std::string(outcome.message()) : why;
+}
+
 }  // namespace
 
 client::Mutation Importer::MutationOf(const Item& item) const {
@@ -192,7 +201,7 @@ absl::StatusOr<Importer::Round> Importer::WriteRound(Batch& batch, int round) {
 void Importer::Reject(const Item& item) {
   ++summary_.rejected;
   progress_.Clear();
-  messages_ << options_.file << ":" << item.row.line << ": " << item.outcome.message();
+  messages_ << options_.file << ":" << item.row.line << ": " << WhyRefused(item.outcome);
   if (const std::string reason = ReasonOf(item.outcome); !reason.empty())
     messages_ << " (" << reason << ")";
   messages_ << "\n";
@@ -218,7 +227,8 @@ void Importer::Finish(const Batch& batch, const absl::Status& status) {
   absl::Status saved = state_.MarkDone(batch.number, absl::Now());
   if (saved.ok() && summary_.rejected > options_.errors_max) {
     saved = absl::InvalidArgumentError(absl::StrCat(
-        summary_.rejected, " rows were refused, and --max-errors is ", options_.errors_max));
+        Grouped(summary_.rejected), summary_.rejected == 1 ? " row was" : " rows were",
+        " refused, and --max-errors is ", options_.errors_max));
   }
   if (!saved.ok() && failure_.ok()) failure_ = saved;
   ShowProgress(batch.bytes_end);

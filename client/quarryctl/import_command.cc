@@ -91,7 +91,7 @@ void PrintSummary(Session& session, const ImportSummary& summary) {
                   << ", \"seconds\": " << absl::ToDoubleSeconds(summary.elapsed) << "}\n";
     return;
   }
-  session.out() << Grouped(summary.rows) << " rows in "
+  session.out() << Grouped(summary.rows) << (summary.rows == 1 ? " row in " : " rows in ")
                 << absl::FormatDuration(absl::Trunc(summary.elapsed, absl::Milliseconds(1))) << ": "
                 << Grouped(summary.written) << " written, " << Grouped(summary.replayed)
                 << " replayed, " << Grouped(summary.skipped) << " skipped, "
@@ -180,13 +180,13 @@ void AddImport(CLI::App& app, Session& session) {
                       "Unquoted CSV text that means NULL; empty by default");
   command->add_flag("--upsert", arguments->upsert,
                     "Change rows that exist instead of refusing them");
-  command->add_option("--batch", arguments->batch, "Rows in one request")
+  command->add_option("--batch", arguments->batch, "Rows in one request (500)")
       ->check(CLI::Range(1, 1000));
-  command->add_option("--parallel", arguments->parallel, "Requests at once")
+  command->add_option("--parallel", arguments->parallel, "Requests at once (4)")
       ->check(CLI::Range(1, 64));
   command
       ->add_option("--max-errors", arguments->errors_max,
-                   "Rows that may be refused before the import stops")
+                   "Rows that may be refused before the import stops (0)")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--rejects", arguments->rejects, "File for the lines of refused rows");
   command->add_option("--state", arguments->state, "State file; FILE.quarry-import by default");

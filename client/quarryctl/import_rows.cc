@@ -43,6 +43,7 @@ class CsvRows final : public RowReader {
     std::set<std::string> seen;
     std::vector<CsvField> header;
     for (const std::string& name : names) {
+      if (!IsUtf8(name)) return absl::InvalidArgumentError("the header line is not UTF-8");
       header.push_back(CsvField{name});
       const std::string column = Mapped(format_, name);
       columns_.push_back(column.empty() ? nullptr : FindColumn(table_, column));

@@ -55,6 +55,11 @@ std::string Printable(const std::string& text) {
   return result;
 }
 
+void TextTable::SortByFirst() {
+  std::stable_sort(rows_.begin(), rows_.end(),
+                   [](const auto& a, const auto& b) { return a.front() < b.front(); });
+}
+
 void TextTable::Print(std::ostream& out) const {
   std::vector<size_t> widths;
   for (const std::string& name : header_) widths.push_back(Width(name));

@@ -20,6 +20,8 @@ class TextTable {
   // As many cells as the header has.
   void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   void AlignRight(size_t column) { right_.push_back(column); }
+  // Rows whose first cells are equal keep their order.
+  void SortByFirst();
   size_t size() const { return rows_.size(); }
   void Print(std::ostream& out) const;
 

@@ -22,17 +22,19 @@ absl::StatusOr<Context> Session::ResolvedContext() const {
 
 absl::StatusOr<client::Client*> Session::Client() {
   if (client_ != nullptr) return client_.get();
-  QUARRY_ASSIGN_OR_RETURN(const Context resolved, ResolvedContext());
+  const absl::StatusOr<Context> resolved = ResolvedContext();
+  options_wrong_ = !resolved.ok();
+  if (!resolved.ok()) return resolved.status();
   client::ClientOptions options;
-  options.address = resolved.address;
-  options.timeout = resolved.timeout;
+  options.address = resolved->address;
+  options.timeout = resolved->timeout;
   QUARRY_ASSIGN_OR_RETURN(client_, client::Client::Connect(options));
   return client_.get();
 }
 
 void Session::Fail(const std::string& what, const absl::Status& status) {
   err_ << Describe(what, status);
-  exit_code_ = ExitCodeOf(status);
+  exit_code_ = options_wrong_ ? kExitUsage : ExitCodeOf(status);
 }
 
 void Session::FailUsage(const std::string& what, const absl::Status& status) {

@@ -31,7 +31,8 @@ class Session {
   // Connects on first use.
   absl::StatusOr<client::Client*> Client();
 
-  // Prints `status` as the failure of `what`, and remembers the exit code.
+  // Prints `status` as the failure of `what`, and remembers the exit code: that of a wrong command
+  // line when the options or the contexts were why.
   void Fail(const std::string& what, const absl::Status& status);
   void FailUsage(const std::string& what, const absl::Status& status);
   int exit_code() const { return exit_code_; }
@@ -41,6 +42,7 @@ class Session {
   std::ostream& out_;
   std::ostream& err_;
   std::unique_ptr<client::Client> client_;
+  bool options_wrong_ = false;
   int exit_code_ = 0;
 };
 

@@ -58,6 +58,7 @@ std::string RowJson(const client::SqlRow& row, const std::vector<v1::ColumnHeade
 
 absl::Status PrintRows(Session& session, client::RowStream& rows, bool with_shard) {
   std::unique_ptr<TextTable> table;
+  bool whole = true;  // All rows so far are in `table`.
   for (const absl::StatusOr<client::SqlRow>& row : rows) {
     if (!row.ok()) {
       if (table != nullptr) table->Print(session.out());
@@ -77,12 +78,16 @@ absl::Status PrintRows(Session& session, client::RowStream& rows, bool with_shar
     if (table->size() < kTableRowsMax) continue;
     table->Print(session.out());
     table.reset();
+    whole = false;
   }
   if (table == nullptr && !session.json() && !rows.columns().empty() &&
       rows.summary().rows_returned() == 0) {
     table = std::make_unique<TextTable>(TableFor(rows, with_shard));
   }
-  if (table != nullptr) table->Print(session.out());
+  if (table == nullptr) return absl::OkStatus();
+  // Shards answer in any order; where all rows are at hand they are shown in the shards' order.
+  if (with_shard && whole) table->SortByFirst();
+  table->Print(session.out());
   return absl::OkStatus();
 }
 
@@ -92,10 +97,12 @@ void PrintSummary(Session& session, const client::RowStream& rows) {
     session.Fail("sql on shard " + failed.shard(), FromRpcStatus(failed.status()));
   }
   if (session.json()) return;
-  session.out() << "-- " << summary.rows_returned() << " rows";
+  session.out() << "-- " << summary.rows_returned()
+                << (summary.rows_returned() == 1 ? " row" : " rows");
   if (summary.rows_affected() > 0) session.out() << ", " << summary.rows_affected() << " changed";
   session.out() << ", " << summary.served_by().shards_answered_size() << " of "
-                << summary.served_by().shards_asked_size() << " shards"
+                << summary.served_by().shards_asked_size()
+                << (summary.served_by().shards_asked_size() == 1 ? " shard" : " shards")
                 << (summary.replayed() ? ", by an earlier call\n" : "\n");
 }
 

@@ -298,7 +298,32 @@ std::string ArrayText(const v1::ArrayValue& array, v1::TypeCode element_code) {
 
 }  // namespace
 
+bool IsUtf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const size_t length = lead < 0x80   ? 1
+                          : lead < 0xC2 ? 0
+                          : lead < 0xE0 ? 2
+                          : lead < 0xF0 ? 3
+                          : lead < 0xF5 ? 4
+                                        : 0;
+    if (length == 0 || text.size() - i < length) return false;
+    uint32_t point = length == 1 ? lead : lead & (0x7F >> length);
+    for (size_t k = 1; k < length; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + k]);
+      if ((next & 0xC0) != 0x80) return false;
+      point = point << 6 | (next & 0x3F);
+    }
+    const bool surrogate = point >= 0xD800 && point < 0xE000;
+    const bool overlong = (length == 3 && point < 0x800) || (length == 4 && point < 0x10000);
+    if (surrogate || overlong || point > 0x10FFFF) return false;
+    i += length;
+  }
+  return true;
+}
+
 absl::StatusOr<v1::Value> FromText(const v1::ColumnType& type, std::string_view text) {
+  if (!IsUtf8(text)) return absl::InvalidArgumentError("is not UTF-8");
   v1::Value value;
   switch (type.code()) {
     case v1::TYPE_CODE_BOOL:

@@ -36,6 +36,8 @@ std::string ToText(const v1::Value& value, const v1::ColumnType& type);
 // Plain JSON: integers, booleans and finite doubles as such, json columns as the document, the rest
 // as strings.
 std::string ToJson(const v1::Value& value, const v1::ColumnType& type);
+// Whether `text` is UTF-8: no overlong forms, no surrogates.
+bool IsUtf8(std::string_view text);
 // A JSON string literal. Bytes that are not UTF-8 become U+FFFD.
 std::string JsonString(std::string_view text);
 

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <filesystem>
+#include <fstream>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,7 @@ namespace {
 constexpr int kCustomers = 200;
 constexpr int kProducts = 24;
 constexpr size_t kBatch = 500;
+constexpr char kUnfinished[] = "quickstart.unfinished";  // In the data directory while the shop is being made.
 
 constexpr std::array<const char*, 12> kFirstNames = {"Ada",  "Blaise", "Chen",  "Dorothy", "Emmy",  "Fatima",
                                                      "Grace", "Hedy",  "Ibrahim", "Joan",  "Katherine", "Linus"};
@@ -107,7 +110,7 @@ Async<absl::Status> WriteAll(Loop& loop, Engine& engine, std::vector<Mutation> r
     absl::StatusOr<WriteResult> result = co_await engine.Write(op, no_transaction, ctx);
     if (!result.ok()) co_return result.status();
     for (const MutationResult& mutation : result->mutations) {
-      if (!mutation.status.ok()) co_return mutation.status;
+      if (!mutation.status.ok() && !absl::IsAlreadyExists(mutation.status)) co_return mutation.status;
     }
   }
   co_return absl::OkStatus();
@@ -130,8 +133,16 @@ absl::Status WriteAndWait(Gateway& gateway, std::vector<Mutation> rows) {
 
 }  // namespace
 
-bool IsFreshQuickstart(const std::string& data_dir) {
-  return !std::filesystem::exists(std::filesystem::path(data_dir) / "s0.db");
+bool BeginQuickstart(const std::string& data_dir) {
+  const std::filesystem::path unfinished = std::filesystem::path(data_dir) / kUnfinished;
+  std::error_code error;
+  if (std::filesystem::exists(std::filesystem::path(data_dir) / "s0.db", error)) {
+    return std::filesystem::exists(unfinished, error);
+  }
+  // A directory that cannot be made or written is reported by who needs it first.
+  std::filesystem::create_directories(data_dir, error);
+  std::ofstream(unfinished) << "the sample shop is being made\n";
+  return true;
 }
 
 absl::StatusOr<Config> QuickstartConfig(const std::string& data_dir, ConfigOptions options) {
@@ -142,7 +153,10 @@ absl::StatusOr<Config> QuickstartConfig(const std::string& data_dir, ConfigOptio
 absl::Status SeedShop(Gateway& gateway) {
   // Orders refer to products on their own shard: those come first.
   QUARRY_RETURN_IF_ERROR(WriteAndWait(gateway, Products()));
-  return WriteAndWait(gateway, CustomersWithOrders());
+  QUARRY_RETURN_IF_ERROR(WriteAndWait(gateway, CustomersWithOrders()));
+  std::error_code error;
+  std::filesystem::remove(std::filesystem::path(gateway.config().data_dir) / kUnfinished, error);
+  return absl::OkStatus();
 }
 
 }  // namespace quarry

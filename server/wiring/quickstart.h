@@ -14,11 +14,13 @@ namespace quarry {
 extern const char kQuickstartSchema[];
 extern const char kQuickstartConfig[];
 
-// True when the directory has no shop yet, and so wants the schema and the seeds.
-bool IsFreshQuickstart(const std::string& data_dir);
+// True when the directory has no whole shop yet, and so wants the schema and the seeds: nothing is there, or a start
+// that was to make it ended before SeedShop did. Notes the beginning in the directory.
+bool BeginQuickstart(const std::string& data_dir);
 // The quickstart's configuration, with its data in `data_dir`.
 absl::StatusOr<Config> QuickstartConfig(const std::string& data_dir, ConfigOptions options);
-// Fills the shop with sample rows, through the engine: every row goes where its key says. The same rows each time.
+// Fills the shop with sample rows, through the engine: every row goes where its key says. The same rows each time;
+// those that an earlier start wrote stay.
 absl::Status SeedShop(Gateway& gateway);
 
 }  // namespace quarry

@@ -4,6 +4,7 @@ Only the standard library is used here.
 """
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -17,6 +18,7 @@ import urllib.request
 
 REPO = pathlib.Path(__file__).resolve().parents[3]
 START_SECONDS = 30
+PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
@@ -61,6 +63,11 @@ def generate_python(python, target):
         )
 
 
+def die_with_parent():
+    """For a child before it runs its program: a test that is killed leaves no server behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def binary(variable):
     path = os.environ.get(variable, "")
     if not os.access(path, os.X_OK):
@@ -93,10 +100,15 @@ def quarryd(folder, *arguments):
     ports_file = folder / "ports.json"
     ports_file.unlink(missing_ok=True)
     server = subprocess.Popen([binary("QUARRYD"), "run", *arguments, "--set", "listen.grpc=127.0.0.1:0", "--set",
-                               "listen.http=127.0.0.1:0", "--ports-file", str(ports_file)])
+                               "listen.http=127.0.0.1:0", "--ports-file", str(ports_file)],
+                              preexec_fn=die_with_parent)
     try:
         yield server, wait_until_ready(server, ports_file)
     finally:
+        died = server.poll()
+        if died is not None:
+            # Whatever else went wrong in the block, this is why.
+            print(f"quarryd ended by itself, with {died}", file=sys.stderr, flush=True)
         server.send_signal(signal.SIGTERM)
         try:
             code = server.wait(timeout=30)

@@ -59,7 +59,7 @@ def main():
         with gateway.quarryd(folder, "--quickstart", str(folder / "data")) as (_, ports):
             env["QUARRY_ADDRESS"] = f"127.0.0.1:{ports['grpc']}"
             env["QUARRY_HTTP"] = f"http://127.0.0.1:{ports['http']}"
-            env["QUARRY_CONFIG"] = str(folder / "no-config.yaml")
+            env["QUARRYCTL_CONFIG"] = str(folder / "no-config.yaml")
             for command in to_run:
                 print("+", *command, flush=True)
                 failed = subprocess.run(command, env={**os.environ, **env}).returncode != 0 or failed

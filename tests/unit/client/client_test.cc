@@ -4,10 +4,13 @@
 
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/internal/grpc_connection.h"
 #include "client/internal/retry_connection.h"
+#include "tests/support/postgres/tcp_gate.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/client/scripted_server.h"
 
@@ -65,6 +68,18 @@ class ClientTest : public ::testing::Test {
   std::vector<absl::Duration> waits_;
   std::unique_ptr<Client> client_;
 };
+
+TEST(ConnectionTest, AConnectionMayTakeLongerThanARetryWaits) {
+  ScriptedServer server;
+  server.set_table(OrdersTable());
+  TcpGate far(std::stoi(server.address().substr(server.address().rfind(':') + 1)));
+  far.Delay(absl::Milliseconds(250));
+  ClientOptions options;
+  options.address = absl::StrCat("127.0.0.1:", far.port());
+  options.retry.attempts_max = 1;
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Client> client, Client::Connect(options));
+  EXPECT_THAT(client->GetTable("orders").status(), IsOk());
+}
 
 TEST_F(ClientTest, ReadsARowByKey) {
   ASSERT_OK_AND_ASSIGN(const ReadResult row, client_->Get("orders", {42, 7}));

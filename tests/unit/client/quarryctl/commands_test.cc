@@ -25,7 +25,7 @@ class CommandsTest : public ::testing::Test {
   CommandsTest() {
     std::string pattern = ::testing::TempDir() + "quarryctl-XXXXXX";
     folder_ = mkdtemp(pattern.data());
-    setenv("QUARRY_CONFIG", (folder_ + "/config.yaml").c_str(), 1);
+    setenv("QUARRYCTL_CONFIG", (folder_ + "/config.yaml").c_str(), 1);
     setenv("QUARRY_ADDRESS", server_.address().c_str(), 1);
     server_.set_table(OrdersTable());
   }
@@ -85,9 +85,21 @@ TEST_F(CommandsTest, EndsWithTheExitCodeOfTheError) {
   EXPECT_EQ(Run({"get", "orders", "42"}), kExitInvalid);
   EXPECT_THAT(err_, HasSubstr("(customer_id, order_id)"));
   EXPECT_EQ(Run({"get", "orders", "x", "7"}), kExitInvalid);
-  EXPECT_THAT(err_, HasSubstr("field customer_id: \"x\" is not a whole number"));
+  EXPECT_THAT(err_, HasSubstr("why: customer_id: \"x\" is not a whole number"));
   EXPECT_EQ(Run({"frobnicate"}), kExitUsage);
-  EXPECT_EQ(Run({"--timeout", "soon", "get", "orders", "1", "2"}), kExitInvalid);
+  EXPECT_EQ(Run({"heath"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("there is no command \"heath\"; did you mean \"health\"?"));
+  EXPECT_EQ(Run({"tables", "lst"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("tables: there is no command \"lst\"; did you mean \"list\"?"));
+  EXPECT_EQ(Run({"shards"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("Usage: quarryctl shards"));
+  EXPECT_EQ(Run({}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("Subcommands:"));
+  EXPECT_EQ(Run({"get", "orders"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("key is required"));
+  EXPECT_EQ(Run({"get", "orders", "\xff"}), kExitUsage);
+  EXPECT_EQ(err_, "argument 3 is not UTF-8\n");
+  EXPECT_EQ(Run({"--timeout", "soon", "get", "orders", "1", "2"}), kExitUsage);
   server_.AnswerWith({absl::FailedPreconditionError("no")});
   EXPECT_EQ(Run({"insert", "orders", "customer_id=1"}), kExitConflict);
 }

@@ -57,8 +57,13 @@ TEST(DescribeTest, ListsEveryBadField) {
   const absl::Status status =
       InvalidFields({{"totl", "there is no such column"}, {"status", "is too long"}});
   const std::string text = Describe("insert orders", status);
-  EXPECT_THAT(text, ::testing::HasSubstr(
-                        "  field totl: there is no such column\n  field status: is too long\n"));
+  EXPECT_EQ(text,
+            "insert orders failed: INVALID_ARGUMENT (INVALID_FIELD)\n"
+            "  why: 2 fields are wrong\n"
+            "  field totl: there is no such column\n"
+            "  field status: is too long\n");
+  EXPECT_EQ(Describe("get orders", InvalidField("key", "is empty")),
+            "get orders failed: INVALID_ARGUMENT (INVALID_FIELD)\n  why: key: is empty\n");
   EXPECT_EQ(ExitCodeOf(status), kExitInvalid);
 }
 

@@ -31,6 +31,16 @@ struct Case {
   std::string printed;
 };
 
+TEST(TextValueTest, RefusesWhatIsNotUtf8) {
+  for (const char* good : {"", "a", "\x7f", "\xc2\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf"})
+    EXPECT_TRUE(IsUtf8(good)) << good;
+  for (const char* bad : {"\x80", "\xc0\x80", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
+                          "\xf4\x90\x80\x80", "\xff", "a\xe2\x82"}) {
+    EXPECT_FALSE(IsUtf8(bad)) << bad;
+    EXPECT_EQ(RoundTrip(Type(v1::TYPE_CODE_TEXT), bad), "error") << bad;
+  }
+}
+
 TEST(TextValueTest, ReadsAndPrintsEveryTypeExactly) {
   const Case cases[] = {
       {v1::TYPE_CODE_INT64, "-9223372036854775808", "-9223372036854775808"},
