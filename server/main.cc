@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -161,7 +162,7 @@ int RunServer(const Flags& flags) {
 }
 
 void AddConfigFlags(CLI::App* command, Flags& flags) {
-  command->add_option("-c,--config", flags.config, "Configuration file")->envname("QUARRY_CONFIG")->capture_default_str();
+  command->add_option("-c,--config", flags.config, "Configuration file; else $QUARRY_CONFIG")->capture_default_str();
   command->add_option("--set", flags.set, "Override one value of the configuration: path=value; may be repeated");
 }
 
@@ -169,6 +170,8 @@ void AddConfigFlags(CLI::App* command, Flags& flags) {
 
 int main(int argc, char** argv) {
   Flags flags;
+  // By hand: given to several subcommands, an environment variable of CLI11's would win over the flag.
+  if (const char* file = std::getenv("QUARRY_CONFIG"); file != nullptr) flags.config = file;
   CLI::App app("quarryd: many databases that look like one, over gRPC.");
   app.set_version_flag("--version", std::string("quarryd ") + QUARRY_VERSION);
   app.require_subcommand(1);

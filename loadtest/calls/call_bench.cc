@@ -21,7 +21,6 @@ using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::string address;
-  std::string method = "/quarry.v1.DataService/Get";
   std::string mix = "get";
   std::string table = "accounts";
   int64_t keys = 10'000;
@@ -34,6 +33,7 @@ class CallBench {
  public:
   explicit CallBench(const Options& options)
       : options_(options),
+        method_(options.mix == "update" ? "/quarry.v1.DataService/Update" : "/quarry.v1.DataService/Get"),
         stub_(grpc::CreateChannel(options.address, grpc::InsecureChannelCredentials())),
         slots_(static_cast<size_t>(options.concurrency)) {}
 
@@ -90,7 +90,7 @@ class CallBench {
     const grpc::ByteBuffer request(&slice, 1);
     slot.context = std::make_unique<grpc::ClientContext>();
     slot.start = Clock::now();
-    slot.reader = stub_.PrepareUnaryCall(slot.context.get(), options_.method, request, &queue_);
+    slot.reader = stub_.PrepareUnaryCall(slot.context.get(), method_, request, &queue_);
     slot.reader->StartCall();
     slot.reader->Finish(&slot.reply, &slot.status, &slot);
     ++in_flight_;
@@ -110,6 +110,7 @@ class CallBench {
   }
 
   const Options& options_;
+  const std::string method_;
   grpc::CompletionQueue queue_;
   grpc::GenericStub stub_;
   std::vector<Slot> slots_;
@@ -127,7 +128,6 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("A closed loop of unary calls; prints calls per second and latency as JSON.");
   app.add_option("address", options.address, "host:port of the server")->required();
-  app.add_option("--method", options.method, "Method path");
   app.add_option("--mix", options.mix, "get or update: the request that is sent")->check(CLI::IsMember({"get", "update"}));
   app.add_option("--table", options.table, "Table with an int64 key and a column balance");
   app.add_option("--keys", options.keys, "Keys are drawn from 1 to this");

@@ -120,7 +120,7 @@ def main():
     arguments = parser.parse_args()
     binaries, seconds = arguments.bin.resolve(), arguments.seconds
     os.environ["QUARRYD"] = str(binaries / "quarryd")
-    os.environ["QUARRY_CONFIG"] = "/nonexistent"
+    os.environ["QUARRYCTL_CONFIG"] = os.devnull
     widths = [int(width) for width in arguments.concurrency.split(",")]
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quarry-bench-")))
