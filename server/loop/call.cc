@@ -77,6 +77,7 @@ void Call::OnRequested(bool ok) {
   AwaitSuccessor();
   arrived_ = absl::Now();
   ++home_.in_flight;
+  home_.core.AddRunning();
   const std::optional<std::string> given = Find("x-request-id");
   call_id_ = given.has_value() && IsSaneCallId(*given) ? *given : home_.NextCallId();
   if (method_ != nullptr && home_.core.observer != nullptr) home_.core.observer->Started(*method_, home_.index);
@@ -205,6 +206,7 @@ void Call::Finish(const absl::Status& status) {
 void Call::Record(const absl::Status& status) {
   if (std::exchange(recorded_, true)) return;
   --home_.in_flight;
+  home_.core.RemoveRunning();
   if (method_ == nullptr || home_.core.observer == nullptr) return;
   const Stage stage = scope_.has_value() ? scope_->ctx.stage : Stage::kQueue;
   home_.core.observer->Ended(

@@ -1,14 +1,19 @@
 #include "server/loop/grpc_server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "core/base/error.h"
 #include "grpc/grpc.h"
 
 namespace quarry {
 namespace {
+
+// For the replies of the last calls to leave.
+constexpr absl::Duration kRepliesGrace = absl::Seconds(1);
 
 // When the last user of gRPC goes, its shutdown may wait ten seconds for a poller of a connection that is gone. A
 // reference that is never given back leaves that to the end of the process, which waits for nobody.
@@ -82,7 +87,9 @@ absl::Status GrpcServer::Start() {
 void GrpcServer::Drain(absl::Time deadline) {
   BeginDrain();
   if (server_ != nullptr) {
-    server_->Shutdown(absl::ToChronoTime(deadline));
+    // gRPC would wait for idle connections too, up to the deadline; without calls there is nothing to wait for.
+    core_.AwaitNoneRunning(deadline);
+    server_->Shutdown(absl::ToChronoTime(std::min(deadline, absl::Now() + kRepliesGrace)));
     server_->Wait();
   }
   core_.AwaitNoneLive();

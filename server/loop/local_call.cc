@@ -62,6 +62,7 @@ absl::Status LocalCall::Admit() const {
 void LocalCall::Start() {
   started_ = absl::Now();
   ++side_.in_flight;
+  side_.core.AddRunning();
   scope_.emplace(*side_.loop, side_.index, side_.engine, *this);
   const std::optional<std::string> given = Find("x-request-id");
   scope_->ctx.call_id = given.has_value() && IsSaneCallId(*given) ? *given : side_.NextCallId();
@@ -98,6 +99,7 @@ void LocalCall::End(absl::Status status) {
   }
   status_ = std::move(status);
   --side_.in_flight;
+  side_.core.RemoveRunning();
   if (side_.core.observer != nullptr) {
     side_.core.observer->Ended({*request_.method, status_, absl::Now() - started_, scope_->ctx.stage,
                                 std::string_view(scope_->ctx.call_id), side_.index});

@@ -45,6 +45,19 @@ void ServerCore::RemoveLive() {
   const absl::MutexLock wake(&mutex);  // Its release makes waiters look again.
 }
 
+void ServerCore::RemoveRunning() {
+  if (running.fetch_sub(1, std::memory_order_acq_rel) > 1 || !draining.load()) return;
+  const absl::MutexLock wake(&mutex);
+}
+
+void ServerCore::AwaitNoneRunning(absl::Time deadline) {
+  const absl::MutexLock lock(&mutex);
+  mutex.AwaitWithDeadline(
+      absl::Condition(
+          +[](std::atomic<int64_t>* count) { return count->load(std::memory_order_acquire) == 0; }, &running),
+      deadline);
+}
+
 void ServerCore::AwaitNoneLive() {
   const absl::MutexLock lock(&mutex);
   mutex.Await(absl::Condition(

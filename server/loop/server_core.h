@@ -60,7 +60,13 @@ struct ServerCore {
   void RemoveLive() ABSL_LOCKS_EXCLUDED(mutex);
   void AwaitNoneLive() ABSL_LOCKS_EXCLUDED(mutex);
 
+  // Calls whose handlers run, so that a drain knows when it need not wait any more.
+  void AddRunning() { running.fetch_add(1, std::memory_order_relaxed); }
+  void RemoveRunning() ABSL_LOCKS_EXCLUDED(mutex);
+  void AwaitNoneRunning(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex);
+
   std::atomic<int64_t> live{0};
+  std::atomic<int64_t> running{0};
   absl::Mutex mutex;
 };
 
