@@ -398,6 +398,15 @@ absl::StatusOr<v1::ResolveKeyResponse> Client::ResolveKey(const std::string& tab
   return connection_->ResolveKey(request, Deadline(call));
 }
 
+absl::Status Client::MapKey(const std::string& table, const Key& key, const std::string& shard,
+                            const CallOptions& call) {
+  v1::MapKeyRequest request;
+  request.set_table(table);
+  *request.mutable_key() = key.proto();
+  request.set_shard(shard);
+  return connection_->MapKey(request, Deadline(call)).status();
+}
+
 absl::StatusOr<std::vector<v1::Shard>> Client::ListShards(const CallOptions& call) {
   QUARRY_ASSIGN_OR_RETURN(const v1::ListShardsResponse reply,
                           connection_->ListShards({}, Deadline(call)));

@@ -129,6 +129,9 @@ class Client {
   absl::StatusOr<v1::Table> GetTable(const std::string& table, const CallOptions& call = {});
   absl::StatusOr<v1::ResolveKeyResponse> ResolveKey(const std::string& table, const Key& key,
                                                     const CallOptions& call = {});
+  // Writes into the directory of the table's lookup resolver where a key lives, before it has rows.
+  absl::Status MapKey(const std::string& table, const Key& key, const std::string& shard,
+                      const CallOptions& call = {});
   absl::StatusOr<std::vector<v1::Shard>> ListShards(const CallOptions& call = {});
   absl::StatusOr<v1::GetInfoResponse> GetInfo(const CallOptions& call = {});
   // True when `service` (a gRPC service or a shard; "" is the gateway as a whole) can be used now.

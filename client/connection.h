@@ -74,6 +74,8 @@ class Connection {
                                                 absl::Time deadline) = 0;
   virtual Result<v1::ResolveKeyResponse> ResolveKey(const v1::ResolveKeyRequest& request,
                                                     absl::Time deadline) = 0;
+  virtual Result<v1::MapKeyResponse> MapKey(const v1::MapKeyRequest& request,
+                                            absl::Time deadline) = 0;
   virtual Result<v1::ListShardsResponse> ListShards(const v1::ListShardsRequest& request,
                                                     absl::Time deadline) = 0;
   virtual Result<v1::GetInfoResponse> GetInfo(const v1::GetInfoRequest& request,

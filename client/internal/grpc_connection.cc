@@ -203,6 +203,11 @@ class GrpcConnection final : public Connection {
     return Unary<v1::ResolveKeyResponse>(&Channel::schema, &v1::SchemaService::Stub::ResolveKey,
                                          request, deadline);
   }
+  Result<v1::MapKeyResponse> MapKey(const v1::MapKeyRequest& request,
+                                    absl::Time deadline) override {
+    return Unary<v1::MapKeyResponse>(&Channel::schema, &v1::SchemaService::Stub::MapKey, request,
+                                     deadline);
+  }
   Result<v1::ListShardsResponse> ListShards(const v1::ListShardsRequest& request,
                                             absl::Time deadline) override {
     return Unary<v1::ListShardsResponse>(&Channel::admin, &v1::AdminService::Stub::ListShards,

@@ -144,6 +144,11 @@ class RetryConnection final : public Connection {
                                             absl::Time deadline) override {
     return Retry(&Connection::ResolveKey, Safety::kRead, request, deadline);
   }
+  // Mapping a key again to its shard changes nothing.
+  Result<v1::MapKeyResponse> MapKey(const v1::MapKeyRequest& request,
+                                    absl::Time deadline) override {
+    return Retry(&Connection::MapKey, Safety::kRead, request, deadline);
+  }
   Result<v1::ListShardsResponse> ListShards(const v1::ListShardsRequest& request,
                                             absl::Time deadline) override {
     return Retry(&Connection::ListShards, Safety::kRead, request, deadline);

@@ -1,4 +1,4 @@
-// tables, resolve.
+// tables, resolve, map.
 #include <memory>
 #include <string>
 #include <vector>
@@ -121,6 +121,14 @@ absl::Status Resolve(Session& session, const std::string& name,
   return absl::OkStatus();
 }
 
+absl::Status Map(Session& session, const std::string& name, const std::vector<std::string>& arguments,
+                 const std::string& shard) {
+  QUARRY_ASSIGN_OR_RETURN(client::Client * client, session.Client());
+  QUARRY_ASSIGN_OR_RETURN(const v1::Table table, client->GetTable(name));
+  QUARRY_ASSIGN_OR_RETURN(v1::Key key, KeyToResolve(table, arguments));
+  return client->MapKey(name, client::Key(std::move(key)), shard);
+}
+
 }  // namespace
 
 void AddSchema(CLI::App& app, Session& session) {
@@ -154,6 +162,19 @@ void AddSchema(CLI::App& app, Session& session) {
   resolve->callback([&session, table, key] {
     const absl::Status status = Resolve(session, *table, *key);
     if (!status.ok()) session.Fail("resolve " + *table, status);
+  });
+
+  auto shard = std::make_shared<std::string>();
+  CLI::App* map =
+      app.add_subcommand("map", "Writes a key's shard into the directory of a lookup resolver");
+  map->add_option("table", *table, "Table")->required();
+  map->add_option("key", *key, "The shard key or the primary key: values in order, or name=value")
+      ->required();
+  map->add_option("--shard", *shard, "The shard where its rows shall live")->required();
+  map->footer("Example: quarryctl map tenants acme --shard s1");
+  map->callback([&session, table, key, shard] {
+    const absl::Status status = Map(session, *table, *key, *shard);
+    if (!status.ok()) session.Fail("map " + *table, status);
   });
 }
 

@@ -240,8 +240,9 @@ Async<absl::StatusOr<ReadPlan>> Engine::PlanReadWithDirectory(const ReadOperatio
                                                               std::optional<ShardId> pinned, const CallContext& ctx) {
   const ShardId spread{spread_++ % static_cast<uint32_t>(snapshot->topology.shards().size())};
   absl::StatusOr<ReadPlan> plan = planner_.PlanRead(op, snapshot, pinned, spread);
-  if (plan.ok() || ReasonOf(plan.status()) != reason::kKeyNotMapped) co_return plan;
+  if (!plan.ok() || !plan->unplaced) co_return plan;
   const std::vector<DirectoryKey> keys = KeysToLookUp(op, *snapshot);
+  if (keys.empty()) co_return plan;
   QUARRY_CO_RETURN_IF_ERROR(co_await directory_.Learn(keys, *snapshot, ctx));
   co_return planner_.PlanRead(op, snapshot, pinned, spread);
 }

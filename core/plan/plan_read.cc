@@ -156,7 +156,13 @@ absl::StatusOr<ReadPlan> Planner::PlanRead(const ReadOperation& op, const std::s
     }
     ShardId shard = everywhere.value_or(ShardId{0});
     if (!everywhere.has_value()) {
-      QUARRY_ASSIGN_OR_RETURN(shard, ShardOfRow(*table, *key, *snapshot));
+      const absl::StatusOr<ShardId> placed = ShardOfRow(*table, *key, *snapshot);
+      if (ReasonOf(placed.status()) == reason::kKeyNotMapped) {
+        plan.unplaced = true;
+        continue;
+      }
+      if (!placed.ok()) return placed.status();
+      shard = *placed;
       if (!targets.empty() && !std::binary_search(targets.begin(), targets.end(), shard)) {
         return InvalidField("target", absl::StrCat("does not hold the row: ", path, " lives on shard ",
                                                    snapshot->topology.name(shard)));

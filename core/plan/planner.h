@@ -27,6 +27,8 @@ struct ReadPlan {
   ReadMerge merge;
   // The table is on every shard: when the task's shard does not answer, these may.
   std::vector<ShardId> alternates;
+  // Some key has no shard, as far as the resolver knows: it is in no task and so comes out as missing.
+  bool unplaced = false;
 };
 
 // A mutation of a reference table: it goes to every shard.

@@ -82,12 +82,21 @@ Async<absl::Status> ResolveKey(const v1::ResolveKeyRequest& request, v1::Resolve
   co_return absl::OkStatus();
 }
 
+Async<absl::Status> MapKey(const v1::MapKeyRequest& request, v1::MapKeyResponse& response, CallScope& scope) {
+  QUARRY_CO_ASSIGN_OR_RETURN(const KeyInput key, ToKey(request));
+  Async<absl::Status> map = scope.engine->MapKey(request.table(), key, request.shard(), scope.ctx);
+  QUARRY_CO_RETURN_IF_ERROR(co_await map);
+  FillServedByGateway(scope.engine->snapshot()->topology, response.mutable_served_by());
+  co_return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddSchemaService(RpcTable& table) {
   table.AddUnary<v1::ListTablesRequest, v1::ListTablesResponse>(kService, "ListTables", ListTables);
   table.AddUnary<v1::GetTableRequest, v1::GetTableResponse>(kService, "GetTable", GetTable);
   table.AddUnary<v1::ResolveKeyRequest, v1::ResolveKeyResponse>(kService, "ResolveKey", ResolveKey);
+  table.AddUnary<v1::MapKeyRequest, v1::MapKeyResponse>(kService, "MapKey", MapKey);
 }
 
 }  // namespace quarry

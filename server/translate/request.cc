@@ -195,6 +195,13 @@ RawSqlOperation ToRawSql(const Request& request, Violations& violations) {
   return op;
 }
 
+absl::StatusOr<KeyInput> ToOnlyKey(const v1::Key& wire) {
+  Violations violations;
+  KeyInput key = ToKeyInput(wire, "key", violations);
+  if (!violations.empty()) return violations.ToStatus();
+  return key;
+}
+
 }  // namespace
 
 absl::StatusOr<ReadOperation> ToOperation(const v1::GetRequest& request) {
@@ -313,12 +320,9 @@ absl::StatusOr<BeginOptions> ToBeginOptions(const v1::BeginRequest& request) {
   return options;
 }
 
-absl::StatusOr<KeyInput> ToKey(const v1::ResolveKeyRequest& request) {
-  Violations violations;
-  KeyInput key = ToKeyInput(request.key(), "key", violations);
-  if (!violations.empty()) return violations.ToStatus();
-  return key;
-}
+absl::StatusOr<KeyInput> ToKey(const v1::ResolveKeyRequest& request) { return ToOnlyKey(request.key()); }
+
+absl::StatusOr<KeyInput> ToKey(const v1::MapKeyRequest& request) { return ToOnlyKey(request.key()); }
 
 uint64_t RequestHash(const google::protobuf::Message& request) {
   const std::unique_ptr<google::protobuf::Message> body(request.New());

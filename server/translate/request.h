@@ -29,6 +29,7 @@ absl::StatusOr<RawSqlOperation> ToOperation(const v1::OnShardRequest& request);
 absl::StatusOr<RawSqlOperation> ToOperation(const v1::OnAllShardsRequest& request);
 absl::StatusOr<BeginOptions> ToBeginOptions(const v1::BeginRequest& request);
 absl::StatusOr<KeyInput> ToKey(const v1::ResolveKeyRequest& request);
+absl::StatusOr<KeyInput> ToKey(const v1::MapKeyRequest& request);
 
 // Of everything in the request but its field request_id, with its type: the same for equal requests, whatever the
 // order of their maps.

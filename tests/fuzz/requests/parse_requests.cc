@@ -36,17 +36,19 @@ bool ParseBegin(const uint8_t* data, size_t size) {
   return TranslateParsed(request, ToBeginOptions);
 }
 
-bool ParseResolveKey(const uint8_t* data, size_t size) {
-  v1::ResolveKeyRequest request;
+template <typename Request>
+bool ParseKeyOf(const uint8_t* data, size_t size) {
+  Request request;
   if (!request.ParseFromArray(data, static_cast<int>(size))) return false;
-  return TranslateParsed(request, ToKey);
+  return TranslateParsed(request, [](const Request& parsed) { return ToKey(parsed); });
 }
 
 constexpr std::array kParsers = {
     ParseAs<v1::GetRequest>,        ParseAs<v1::BatchGetRequest>,   ParseAs<v1::InsertRequest>,
     ParseAs<v1::UpdateRequest>,     ParseAs<v1::UpsertRequest>,     ParseAs<v1::DeleteRequest>,
     ParseAs<v1::BatchWriteRequest>, ParseAs<v1::CommitRequest>,     ParseAs<v1::OnShardRequest>,
-    ParseAs<v1::OnAllShardsRequest>, ParseBegin,                    ParseResolveKey};
+    ParseAs<v1::OnAllShardsRequest>, ParseBegin,                    ParseKeyOf<v1::ResolveKeyRequest>,
+    ParseKeyOf<v1::MapKeyRequest>};
 
 }  // namespace
 

@@ -5,9 +5,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
-#include "core/base/async.h"
-#include "core/engine/engine.h"
 #include "grpcpp/channel.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "grpc/reflection/v1alpha/reflection.pb.h"
@@ -110,27 +107,6 @@ TEST_P(SchemaTest, RangeAndGeoRoutesPutRowsWhereTheirRulesSay) {
   EXPECT_NE(geo.explanation().find("default"), std::string::npos) << geo.explanation();
 }
 
-absl::Status MapKey(TestGateway& gateway, const std::string& name, const std::string& shard) {
-  absl::Status outcome;
-  absl::Notification done;
-  Running running;
-  KeyInput key;
-  key.by_position = {quarry::Value::Text(name)};
-  std::unique_ptr<CallContext> ctx;
-  const std::string table = "members";
-  gateway.gateway().RunOnLoop([&](Loop& loop, Engine& engine) {
-    ctx = std::make_unique<CallContext>(loop);
-    ctx->deadline = loop.Now() + absl::Seconds(30);
-    running = Running(engine.MapKey(table, key, shard, *ctx), [&](absl::Status status) {
-      outcome = std::move(status);
-      done.Notify();
-    });
-  });
-  done.WaitForNotification();
-  gateway.gateway().RunOnLoop([&](Loop&, Engine&) { running = Running(); });
-  return outcome;
-}
-
 TEST_P(SchemaTest, ALookupRemembersNewKeysInItsDirectoryBeyondARestart) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TestGateway> own, TestGateway::Start(GetParam()));
   client::Client* client = &own->client();
@@ -147,10 +123,15 @@ TEST_P(SchemaTest, ALookupRemembersNewKeysInItsDirectoryBeyondARestart) {
     EXPECT_EQ(child.served_by.shards_answered(0), homes.back().second);
   }
   EXPECT_GT(used.size(), 1U);
+  ASSERT_OK_AND_ASSIGN(const auto unmapped, client->BatchGet("members", {{"m"}, {"n"}}));
+  EXPECT_EQ(unmapped.missing.size(), 2U);
+  EXPECT_THAT(client->MapKey("customers", {1}, "s1"),
+              Fails(absl::StatusCode::kFailedPrecondition, reason::kNoDirectory));
+  EXPECT_THAT(client->MapKey("members", {"m"}, "s77"), Fails(absl::StatusCode::kNotFound, reason::kShardNotFound));
   EXPECT_THAT(client->Insert("members", {{"name", "m"}}), Fails(absl::StatusCode::kNotFound, reason::kKeyNotMapped));
-  ASSERT_THAT(MapKey(*own, "m", "s1"), IsOk());
-  ASSERT_THAT(MapKey(*own, "m", "s1"), IsOk());
-  EXPECT_THAT(MapKey(*own, "m", "s0"), Fails(absl::StatusCode::kAlreadyExists, reason::kKeyMapped));
+  ASSERT_THAT(client->MapKey("members", {"m"}, "s1"), IsOk());
+  ASSERT_THAT(client->MapKey("members", {"m"}, "s1"), IsOk());
+  EXPECT_THAT(client->MapKey("members", {"m"}, "s0"), Fails(absl::StatusCode::kAlreadyExists, reason::kKeyMapped));
   EXPECT_THAT(client->Insert("members", {{"name", "m"}}), IsOk());
   ASSERT_THAT(own->Restart(), IsOk());
   client = &own->client();

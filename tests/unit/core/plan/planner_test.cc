@@ -152,8 +152,12 @@ TEST_F(PlannerTest, RefusesAllWhileTheCatalogIsNotKnown) {
   EXPECT_THAT(WriteOne(InsertUser(1)), HasReason(reason::kCatalogNotReady));
 }
 
-TEST_F(PlannerTest, NamesTheTableOfAKeyThatNoShardHolds) {
-  const absl::Status status = Read(ReadOf("users", {Id(-1)})).status();
+TEST_F(PlannerTest, AKeyThatNoShardHoldsIsMissingForAReadAndAnErrorForAWrite) {
+  ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(ReadOf("users", {Id(-1), Id(1)})));
+  EXPECT_TRUE(plan.unplaced);
+  EXPECT_EQ(plan.tasks.size(), 1U);
+  EXPECT_EQ(plan.merge.items, 2U);
+  const absl::Status status = WriteOne(InsertUser(-1)).status();
   EXPECT_THAT(status, HasReason(reason::kKeyNotMapped));
   EXPECT_EQ(DetailOf(status).facts.at("table"), "users");
 }
