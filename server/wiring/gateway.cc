@@ -110,6 +110,7 @@ void Gateway::MakeServer(const GatewayOptions& options) {
   for (const ShardConfig& shard : config_.shards) names.push_back(shard.name);
   const uint32_t loops = LoopCount(config_);
   board_ = std::make_unique<ShardBoard>(names, loops);
+  shard_log_ = std::make_unique<ShardLog>(*board_, spdlog::default_logger());
   shard_metrics_ = std::make_shared<ShardMetrics>(*board_);
   AccessLogOptions log_options;
   log_options.json = config_.log.format == "json";
@@ -183,8 +184,9 @@ void Gateway::Drain() {
   if (std::exchange(drained_, true) || server_ == nullptr) return;
   if (board_ != nullptr) board_->SetDraining();
   server_->BeginDrain();
-  if (http_ != nullptr) http_->Stop();
   server_->Drain(absl::Now() + config_.drain_timeout);
+  // Until here it tells who asks that the gateway drains.
+  if (http_ != nullptr) http_->Stop();
   loader_.reset();
   for (size_t index = 0; index < loops_.size(); ++index) {
     server_->loop(index).RunAndWait([this, index] { loops_[index].reset(); });

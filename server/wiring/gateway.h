@@ -15,6 +15,7 @@
 #include "server/loop/grpc_server.h"
 #include "server/observe/access_log.h"
 #include "server/observe/shard_board.h"
+#include "server/observe/shard_log.h"
 #include "server/observe/shard_metrics.h"
 #include "server/service/call_recorder.h"
 #include "server/wiring/catalog_loader.h"
@@ -65,6 +66,7 @@ class Gateway {
   Epoch epoch_{};
   std::unique_ptr<Databases> databases_;
   std::unique_ptr<ShardBoard> board_;
+  std::unique_ptr<ShardLog> shard_log_;
   std::shared_ptr<ShardMetrics> shard_metrics_;
   std::shared_ptr<AccessLog> access_log_;
   RpcTable table_;

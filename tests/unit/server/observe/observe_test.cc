@@ -6,6 +6,7 @@
 #include "server/observe/access_log.h"
 #include "server/observe/rpc_metrics.h"
 #include "server/observe/shard_board.h"
+#include "server/observe/shard_log.h"
 #include "server/observe/shard_metrics.h"
 #include "spdlog/sinks/ostream_sink.h"
 #include "tests/support/status_matchers.h"
@@ -61,6 +62,25 @@ TEST(ShardBoardTest, TellsListenersOfChangesOnly) {
   board.RemoveListener(id);
   board.SetDraining();
   EXPECT_EQ(changes, 2);
+}
+
+TEST(ShardLogTest, SaysOnceThatAShardIsDownAndOnceThatItIsBack) {
+  std::ostringstream out;
+  auto logger = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(out));
+  logger->set_pattern("%l %v");
+  ShardBoard board({"a", "b"}, 1);
+  ShardSample down = Sample(ShardState::kDown);
+  down.health.last_error = absl::UnavailableError("connection refused");
+  {
+    const ShardLog log(board, logger);
+    board.Publish(0, {Sample(ShardState::kUp), Sample(ShardState::kUp)}, 0, kNow);
+    board.Publish(0, {down, Sample(ShardState::kUp)}, 0, kNow);
+    down.health.state = ShardState::kOpen;
+    board.Publish(0, {down, Sample(ShardState::kUp)}, 0, kNow);
+    board.Publish(0, {Sample(ShardState::kUp), Sample(ShardState::kUp)}, 0, kNow);
+  }
+  board.Publish(0, {down, Sample(ShardState::kUp)}, 0, kNow);
+  EXPECT_EQ(out.str(), "warning shard a does not answer: connection refused\ninfo shard a answers again\n");
 }
 
 TEST(RpcMetricsTest, CountsByMethodAndCodeOverLoops) {
