@@ -54,7 +54,7 @@ struct SqlOptions {
   // Other shards go on when one fails; see RowStream::shard_statuses. All shards only.
   bool best_effort = false;
   int64_t max_rows = 0;  // 0 means the gateway's limit.
-  std::function<void(const v1::Progress&)> on_progress;
+  std::function<void(const v1::Progress&)> on_progress = {};
 };
 
 struct CommitResult {

@@ -14,13 +14,13 @@ namespace quarry::client {
 
 struct MutationOptions {
   // Columns to return; {"*"} means all. Empty returns neither a record nor an etag.
-  std::vector<std::string> returning;
+  std::vector<std::string> returning = {};
   // What must hold: the row exists (true) or does not (false).
-  std::optional<bool> exists;
+  std::optional<bool> exists = {};
   // The row must still have this etag.
-  std::string etag;
+  std::string etag = {};
   // Columns of an insert that the gateway fills in.
-  std::vector<std::pair<std::string, v1::ColumnGenerator>> generate;
+  std::vector<std::pair<std::string, v1::ColumnGenerator>> generate = {};
 };
 
 // Value type. INVALID_ARGUMENT from the gateway tells options that a kind of change does not take.
@@ -45,7 +45,7 @@ class Mutation {
 struct WriteResult {
   Record key;     // Primary key by column name.
   Record record;  // The columns that `returning` asked for.
-  std::string etag;
+  std::string etag = {};
   v1::ServedBy served_by;
   bool replayed = false;  // The stored result of an earlier call with the same request_id.
 };

@@ -50,7 +50,7 @@ struct CallOptions {
   absl::Duration timeout = absl::ZeroDuration();
   // UUID text that makes a write safe to repeat. Empty: the client makes one, for a write outside a
   // transaction.
-  std::string request_id;
+  std::string request_id = {};
 };
 
 }  // namespace quarry::client

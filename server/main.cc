@@ -13,6 +13,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "grpc/support/log.h"
@@ -168,7 +169,17 @@ void AddConfigFlags(CLI::App* command, Flags& flags) {
 
 }  // namespace
 
+// Before the first use of gRPC.
+void SetUpLibraries() {
+  // A packaged abseil may be built to look for cycles of locks at every lock, gRPC's included.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // gRPC's other engine polls all connections from whichever thread comes first, so that loops wake each other for every
+  // call; with this one each loop polls its own (docs/performance.md).
+  setenv("GRPC_POLL_STRATEGY", "poll", /*overwrite=*/0);
+}
+
 int main(int argc, char** argv) {
+  SetUpLibraries();
   Flags flags;
   // By hand: given to several subcommands, an environment variable of CLI11's would win over the flag.
   if (const char* file = std::getenv("QUARRY_CONFIG"); file != nullptr) flags.config = file;

@@ -74,6 +74,7 @@ struct BackendStats {
   int64_t prepared_misses = 0;
   int64_t groups = 0;        // Commits that carried more than one autocommit write.
   int64_t grouped_writes = 0;
+  int64_t joined_reads = 0;
 };
 
 class Backend {

@@ -16,6 +16,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/base/frame_pool.h"
+
 namespace quarry {
 
 template <typename T>
@@ -33,7 +35,7 @@ struct ResumeWaiter {
   void await_resume() noexcept {}
 };
 
-struct PromiseBase {
+struct PromiseBase : PooledFrame {
   std::coroutine_handle<> waiter;
   std::suspend_always initial_suspend() noexcept { return {}; }
   ResumeWaiter final_suspend() noexcept { return {}; }
@@ -100,7 +102,7 @@ inline Async<void> Promise<void>::get_return_object() {
 
 // The frame at the bottom of a chain: started by hand, destroyed by its owner.
 struct Root {
-  struct promise_type {
+  struct promise_type : PooledFrame {
     Root get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
     std::suspend_always initial_suspend() noexcept { return {}; }
     std::suspend_always final_suspend() noexcept { return {}; }

@@ -5,13 +5,13 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "core/base/async.h"
@@ -67,9 +67,8 @@ class EpollLoop : public Loop {
   std::atomic<std::thread::id> thread_;
   std::atomic<bool> stopped_{false};
   std::deque<absl::AnyInvocable<void()>> ready_;
-  TimerId next_timer_ = 1;
-  std::map<std::pair<absl::Time, TimerId>, absl::AnyInvocable<void()>> timers_;
-  absl::flat_hash_map<TimerId, absl::Time> timer_times_;
+  uint64_t next_timer_ = 1;
+  absl::btree_map<TimerId, absl::AnyInvocable<void()>> timers_;
   uint64_t next_generation_ = 1;
   absl::flat_hash_map<int, WatchEntry> watches_;
 

@@ -17,7 +17,14 @@ enum class SocketEvents : uint8_t { kNone = 0, kRead = 1, kWrite = 2, kReadWrite
 
 class Loop {
  public:
-  using TimerId = uint64_t;
+  // Names one timer of one loop; the default names none.
+  struct TimerId {
+    absl::Time when = absl::InfiniteFuture();
+    uint64_t number = 0;
+    friend bool operator<(const TimerId& a, const TimerId& b) {
+      return a.when != b.when ? a.when < b.when : a.number < b.number;
+    }
+  };
 
   virtual ~Loop() = default;
 
@@ -62,7 +69,7 @@ class Timer {
 
  private:
   Loop* loop_ = nullptr;
-  Loop::TimerId id_ = 0;
+  Loop::TimerId id_;
 };
 
 template <typename T>

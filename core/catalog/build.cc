@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/did_you_mean.h"
 #include "core/catalog/catalog.h"
 
 namespace quarry {

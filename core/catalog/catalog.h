@@ -86,12 +86,10 @@ class Table {
   const TableDeclaration& declaration() const { return declaration_; }
   const TableSchema& schema() const { return schema_; }
   const std::vector<Column>& columns() const { return schema_.columns; }
-  // Positions of columns in columns().
+  // Positions of columns in columns(). The shard key is part of the primary key, so that a key alone says the shard.
   const std::vector<size_t>& primary_key() const { return primary_key_; }
   const std::vector<size_t>& shard_key() const { return shard_key_; }
   std::optional<size_t> FindColumn(std::string_view name) const;
-  // True when every shard-key column is part of the primary key, so that a key alone says the shard.
-  bool key_has_shard() const { return key_has_shard_; }
   // The types and header of all columns, shared by every statement.
   const std::shared_ptr<const std::vector<ColumnType>>& all_types() const { return all_types_; }
   const RowHeader& header() const { return header_; }
@@ -102,7 +100,6 @@ class Table {
   std::vector<size_t> primary_key_;
   std::vector<size_t> shard_key_;
   std::map<std::string, size_t, std::less<>> by_name_;
-  bool key_has_shard_ = false;
   std::shared_ptr<const std::vector<ColumnType>> all_types_;
   RowHeader header_;
 };
@@ -129,9 +126,6 @@ class Catalog {
 // Column order and the names of unique constraints and foreign keys are those of the first shard: they may differ.
 absl::StatusOr<Catalog> BuildCatalog(const std::vector<TableDeclaration>& declarations,
                                      const std::vector<ShardSchema>& schemas);
-
-// The closest of `candidates` to `name` when it is close enough to be a slip: " (did you mean \"x\"?)", or "".
-std::string DidYouMean(std::string_view name, const std::vector<std::string>& candidates);
 
 // ---- Validation of what a caller sends (key.cc). Paths of violations start with `field`. ----
 

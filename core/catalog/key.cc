@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/did_you_mean.h"
 #include "core/catalog/catalog.h"
 #include "core/catalog/coerce.h"
 
@@ -49,31 +51,34 @@ std::string NoSuchColumn(const Table& table, const std::string& name) {
   return absl::StrCat("table \"", table.name(), "\" has no column \"", Shown(name), "\"", DidYouMean(name, AllNames(table)));
 }
 
-// Adds the checked value to `key`, or what is wrong with it to `violations`.
-void AddPart(const Column& column, const Value& value, std::string path, Key& key,
-             std::vector<FieldViolation>& violations) {
+// Adds the checked value to `key`, or what is wrong with it, at path(), to `violations`.
+template <typename Path>
+void AddPart(const Column& column, const Value& value, Path path, Key& key, std::vector<FieldViolation>& violations) {
   absl::StatusOr<Value> checked = Coerce(column, value);
   if (checked.ok()) {
     key.push_back(*std::move(checked));
   } else {
-    violations.push_back({std::move(path), std::string(checked.status().message())});
+    violations.push_back({path(), std::string(checked.status().message())});
   }
 }
 
 void AddByName(const Table& table, const Record& parts, std::string_view field, Key& key,
                std::vector<FieldViolation>& violations) {
-  const std::vector<std::string> names = KeyNames(table);
-  const std::set<std::string> known(names.begin(), names.end());
-  for (size_t i = 0; i < names.size(); ++i) {
-    const auto part = parts.find(names[i]);
+  size_t known = 0;
+  for (const size_t position : table.primary_key()) {
+    const Column& column = table.columns()[position];
+    const auto part = parts.find(column.name);
     if (part == parts.end()) {
-      violations.push_back({Path(field, names[i]), absl::StrCat("missing; ", KeyText(table))});
+      violations.push_back({Path(field, column.name), absl::StrCat("missing; ", KeyText(table))});
     } else {
-      AddPart(table.columns()[table.primary_key()[i]], part->second, Path(field, names[i]), key, violations);
+      ++known;
+      AddPart(column, part->second, [&] { return Path(field, column.name); }, key, violations);
     }
   }
+  if (known == parts.size()) return;
+  const std::vector<std::string> names = KeyNames(table);
   for (const auto& [name, value] : parts) {
-    if (known.count(name) != 0) continue;
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     violations.push_back({Path(field, Shown(name)),
                           table.FindColumn(name).has_value()
                               ? absl::StrCat("not a column of the key; ", KeyText(table))
@@ -89,7 +94,7 @@ void AddByPosition(const Table& table, const std::vector<Value>& parts, std::str
                                                            KeyText(table))});
   }
   for (size_t i = 0; i < parts.size() && i < columns.size(); ++i) {
-    AddPart(table.columns()[columns[i]], parts[i], IndexPath(field, i), key, violations);
+    AddPart(table.columns()[columns[i]], parts[i], [&] { return IndexPath(field, i); }, key, violations);
   }
 }
 

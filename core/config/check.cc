@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/did_you_mean.h"
 #include "core/config/schema.h"
 #include "core/config/sections.h"
 

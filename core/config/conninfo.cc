@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/base/did_you_mean.h"
 #include "core/base/status_macros.h"
 
 namespace quarry {
@@ -222,7 +223,7 @@ std::string Address(const Parameters& parameters) {
     const auto found = parameters.find(name);
     return found == parameters.end() || found->second.empty() ? otherwise : found->second;
   };
-  const std::string host = get("host", get("hostaddr", "localhost"));
+  const std::string host = get("host", get("hostaddr", "local socket"));
   return absl::StrCat(host, ":", get("port", "5432"), "/", get("dbname", get("user", "")));
 }
 

@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/base/did_you_mean.h"
 #include "core/catalog/text_forms.h"
 #include "core/config/schema.h"
 

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
-#include "core/merge/merge.h"
+#include "core/model/key_bytes.h"
 #include "core/plan/route.h"
 
 namespace quarry {

@@ -67,7 +67,9 @@ ReadResult MergeAnswers(const ReadPlan& plan, std::vector<absl::StatusOr<TaskRes
     }
     parts.emplace_back();
     failed.emplace_back(shard, answers[i].status());
-    for (const auto& [bytes, items] : plan.merge.tasks[i].items_by_key) {
+    const ReadTaskMerge& asked = plan.merge.tasks[i];
+    unanswered.insert(unanswered.end(), asked.items.begin(), asked.items.end());
+    for (const auto& [bytes, items] : asked.items_by_key) {
       unanswered.insert(unanswered.end(), items.begin(), items.end());
     }
   }

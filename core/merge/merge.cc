@@ -3,19 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/model/codec.h"
 #include "core/model/etag.h"
+#include "core/model/key_bytes.h"
 
 namespace quarry {
 namespace {
-
-// "1.500" and "1.5" are one key.
-std::string WithoutTrailingZeros(const std::string& decimal) {
-  if (decimal.find('.') == std::string::npos) return decimal;
-  size_t end = decimal.find_last_not_of('0');
-  if (decimal[end] == '.') --end;
-  return decimal.substr(0, end + 1);
-}
 
 Row Project(Row row, const std::vector<size_t>& projection) {
   if (projection.empty()) return row;
@@ -29,15 +21,15 @@ Row Project(Row row, const std::vector<size_t>& projection) {
 void AddFound(const ReadMerge& merge, uint32_t item, Row row, ReadResult& result) {
   KeyedRow found;
   found.item = item;
-  if (merge.with_etag) found.etag = EtagOf(row);
-  found.row = Project(std::move(row), merge.projection);
+  if (merge.layout->with_etag) found.etag = EtagOf(row);
+  found.row = Project(std::move(row), merge.layout->projection);
   result.found.push_back(std::move(found));
 }
 
 void MergeBatched(const ReadMerge& merge, const ReadTaskMerge& task, TaskResult part, ReadResult& result) {
   for (StepResult& step : part.steps) {
     for (Row& row : step.statements.back().batch.rows) {
-      const auto items = task.items_by_key.find(KeyBytes(row, merge.key_positions));
+      const auto items = task.items_by_key.find(KeyBytes(row, merge.layout->key_positions));
       if (items == task.items_by_key.end()) continue;
       for (const uint32_t item : items->second) AddFound(merge, item, row, result);
     }
@@ -46,32 +38,18 @@ void MergeBatched(const ReadMerge& merge, const ReadTaskMerge& task, TaskResult 
 
 }  // namespace
 
-std::string KeyBytes(const Row& row, const std::vector<size_t>& key_positions) {
-  std::string bytes;
-  for (const size_t position : key_positions) {
-    const Value& value = row[position];
-    if (value.kind() == ValueKind::kDecimal) {
-      AppendValue(Value::Decimal(WithoutTrailingZeros(value.text())), &bytes);
-    } else {
-      AppendValue(value, &bytes);
-    }
-  }
-  return bytes;
-}
-
 ReadResult MergeRead(const ReadMerge& merge, std::vector<TaskResult> parts) {
   ReadResult result;
-  result.header = merge.header;
+  result.header = merge.layout->header;
   for (size_t i = 0; i < parts.size(); ++i) {
     const ReadTaskMerge& task = merge.tasks[i];
     if (task.batched) {
       MergeBatched(merge, task, std::move(parts[i]), result);
       continue;
     }
-    const std::vector<uint32_t>& items = task.items_by_key.begin()->second;
     for (size_t step = 0; step < parts[i].steps.size(); ++step) {
       std::vector<Row>& rows = parts[i].steps[step].statements.back().batch.rows;
-      if (!rows.empty()) AddFound(merge, items[step], std::move(rows.front()), result);
+      if (!rows.empty()) AddFound(merge, task.items[step], std::move(rows.front()), result);
     }
   }
   std::sort(result.found.begin(), result.found.end(),

@@ -2,7 +2,6 @@
 
 #include <xxhash.h>
 
-#include "absl/strings/str_format.h"
 #include "core/model/codec.h"
 
 namespace quarry {
@@ -11,7 +10,13 @@ std::string EtagOf(const Row& all_columns) {
   std::string bytes;
   for (const Value& value : all_columns) AppendValue(value, &bytes);
   const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
-  return absl::StrFormat("%016x%016x", hash.high64, hash.low64);
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string etag(32, '0');
+  for (size_t i = 0; i < 16; ++i) {
+    etag[15 - i] = kDigits[(hash.high64 >> (4 * i)) & 0xf];
+    etag[31 - i] = kDigits[(hash.low64 >> (4 * i)) & 0xf];
+  }
+  return etag;
 }
 
 }  // namespace quarry

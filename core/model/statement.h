@@ -39,6 +39,13 @@ struct Check {
   RowBounds bounds;           // Of kRowsWithin.
 };
 
+// A read by key in the form that takes many keys, for a backend that joins the reads of several callers: the same columns,
+// and one array parameter for each parameter of the single form.
+struct ManyKeysForm {
+  std::shared_ptr<const std::string> sql;
+  std::vector<size_t> key_positions;  // Parameter -> the result column that equals it.
+};
+
 // SQL with parameters $1, $2, … (PostgreSQL) or ?1, ?2, … (SQLite). Values are always bound.
 // A shared SQL text is the key of the prepared-statement caches.
 struct Statement {
@@ -52,6 +59,7 @@ struct Statement {
   bool writes = false;
   bool raw = false;  // A user's own SQL: never on shared connections or on the loop's own thread.
   Check check;
+  std::shared_ptr<const ManyKeysForm> many;  // Null where there is none.
 };
 
 struct ColumnHeader {

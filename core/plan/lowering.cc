@@ -10,6 +10,9 @@
 namespace quarry {
 namespace {
 
+// Callers choose column lists, so they must not fill the memory.
+constexpr size_t kShapesMax = 4'096;
+
 std::string Param(Dialect dialect, size_t number) {
   return absl::StrCat(dialect == Dialect::kPostgres ? "$" : "?", number);
 }
@@ -64,6 +67,13 @@ LoweredSql Finish(const Table& table, std::string sql, std::vector<ColumnType> p
   }
   lowered.sql = std::make_shared<const std::string>(std::move(sql));
   lowered.param_types = std::make_shared<const std::vector<ColumnType>>(std::move(params));
+  return lowered;
+}
+
+LoweredSql Reading(const Table& table, const std::vector<size_t>& columns, std::vector<ColumnType> params,
+                   std::string sql) {
+  LoweredSql lowered = Finish(table, std::move(sql), std::move(params), false);
+  lowered.result_types = std::make_shared<const std::vector<ColumnType>>(Types(table, columns));
   return lowered;
 }
 
@@ -154,45 +164,45 @@ const LoweredSql& Lowering::Cached(const Table& table, Dialect dialect, Shape sh
     key.push_back(static_cast<char>(column & 0xff));
     key.push_back(static_cast<char>(column >> 8));
   }
+  if (shapes_.size() >= kShapesMax) shapes_.clear();
   std::unique_ptr<LoweredSql>& lowered = shapes_[key];
   if (lowered == nullptr) lowered = std::make_unique<LoweredSql>(make());
   return *lowered;
 }
 
-const LoweredSql& Lowering::PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns,
-                                      bool lock) {
-  return Cached(table, dialect, lock ? Shape::kLockedRead : Shape::kPointRead, columns, true, [&] {
-    std::string sql = absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ",
-                                   QuoteTable(table.name(), dialect), " WHERE ", KeyEquals(table, dialect, 1));
-    if (lock && dialect == Dialect::kPostgres) absl::StrAppend(&sql, " FOR UPDATE");
-    LoweredSql lowered = Finish(table, std::move(sql), Types(table, table.primary_key()), false);
-    lowered.result_types = std::make_shared<const std::vector<ColumnType>>(Types(table, columns));
-    return lowered;
-  });
+LoweredSql Lowering::PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns) {
+  return Reading(table, columns, Types(table, table.primary_key()),
+                 absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ", QuoteTable(table.name(), dialect),
+                              " WHERE ", KeyEquals(table, dialect, 1)));
 }
 
-const LoweredSql& Lowering::BatchRead(const Table& table, const std::vector<size_t>& columns) {
-  return Cached(table, Dialect::kPostgres, Shape::kBatchRead, columns, true, [&] {
-    const std::vector<size_t>& key = table.primary_key();
-    std::string where;
-    if (key.size() == 1) {
-      where = absl::StrCat(ColumnName(table, key[0]), " = ANY($1)");
-    } else {
-      std::string arrays;
-      // With several arrays unnest does not say of itself what they hold.
-      for (size_t i = 0; i < key.size(); ++i) {
-        const ColumnType& type = table.columns()[key[i]].type;
-        absl::StrAppend(&arrays, i == 0 ? "$" : ", $", i + 1, "::", UnlimitedType(type), "[]");
-      }
-      where = absl::StrCat("(", ColumnList(table, key), ") IN (SELECT * FROM unnest(", arrays, "))");
+LoweredSql Lowering::BatchRead(const Table& table, const std::vector<size_t>& columns) {
+  const std::vector<size_t>& key = table.primary_key();
+  std::string where;
+  if (key.size() == 1) {
+    where = absl::StrCat(ColumnName(table, key[0]), " = ANY($1)");
+  } else {
+    std::string arrays;
+    // With several arrays unnest does not say of itself what they hold.
+    for (size_t i = 0; i < key.size(); ++i) {
+      const ColumnType& type = table.columns()[key[i]].type;
+      absl::StrAppend(&arrays, i == 0 ? "$" : ", $", i + 1, "::", UnlimitedType(type), "[]");
     }
-    std::vector<ColumnType> params = Types(table, key);
-    for (ColumnType& type : params) type.array = true;
-    LoweredSql lowered = Finish(table,
-                                absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ",
-                                             QuoteTable(table.name(), Dialect::kPostgres), " WHERE ", where),
-                                std::move(params), false);
-    lowered.result_types = std::make_shared<const std::vector<ColumnType>>(Types(table, columns));
+    where = absl::StrCat("(", ColumnList(table, key), ") IN (SELECT * FROM unnest(", arrays, "))");
+  }
+  std::vector<ColumnType> params = Types(table, key);
+  for (ColumnType& type : params) type.array = true;
+  return Reading(table, columns, std::move(params),
+                 absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ",
+                              QuoteTable(table.name(), Dialect::kPostgres), " WHERE ", where));
+}
+
+const LoweredSql& Lowering::LockedRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns) {
+  return Cached(table, dialect, Shape::kLockedRead, columns, true, [&] {
+    LoweredSql lowered = PointRead(table, dialect, columns);
+    if (dialect == Dialect::kPostgres) {
+      lowered.sql = std::make_shared<const std::string>(absl::StrCat(*lowered.sql, " FOR UPDATE"));
+    }
     return lowered;
   });
 }

@@ -24,10 +24,12 @@ std::string QuoteTable(const std::string& name, Dialect dialect);
 
 class Lowering {
  public:
-  // SELECT columns WHERE the primary key equals the parameters; `lock` holds the row to the end of the transaction.
-  const LoweredSql& PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns, bool lock);
+  // SELECT columns WHERE the primary key equals the parameters. Not remembered: the planner's ReadShape is.
+  static LoweredSql PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns);
   // PostgreSQL only: the same for many keys, one array parameter per key column.
-  const LoweredSql& BatchRead(const Table& table, const std::vector<size_t>& columns);
+  static LoweredSql BatchRead(const Table& table, const std::vector<size_t>& columns);
+  // A point read that holds the row to the end of the transaction.
+  const LoweredSql& LockedRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns);
   // Parameters in order of `columns`. `returning` adds all columns.
   const LoweredSql& Insert(const Table& table, Dialect dialect, const std::vector<size_t>& columns, bool returning);
   const LoweredSql& Upsert(const Table& table, Dialect dialect, const std::vector<size_t>& columns, bool returning);
@@ -40,7 +42,7 @@ class Lowering {
   void Clear() { shapes_.clear(); }
 
  private:
-  enum class Shape : char { kPointRead, kLockedRead, kBatchRead, kInsert, kUpsert, kUpdate, kDelete };
+  enum class Shape : char { kLockedRead, kInsert, kUpsert, kUpdate, kDelete };
   template <typename Make>
   const LoweredSql& Cached(const Table& table, Dialect dialect, Shape shape, const std::vector<size_t>& columns,
                            bool returning, Make make);

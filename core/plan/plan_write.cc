@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/model/key_bytes.h"
 #include "core/plan/planner.h"
 #include "core/plan/route.h"
 
@@ -107,7 +108,7 @@ void Planner::AddEtagCheck(const Table& table, const Mutation& mutation, const K
   if (mutation.precondition.etag.empty() && !(must_exist && mutation.kind == MutationKind::kUpsert)) return;
   std::vector<size_t> all(table.columns().size());
   std::iota(all.begin(), all.end(), size_t{0});
-  const LoweredSql& lowered = lowering_.PointRead(table, dialect, all, true);
+  const LoweredSql& lowered = lowering_.LockedRead(table, dialect, all);
   Statement read = WriteStatement(lowered, key, true);
   read.check.kind = mutation.precondition.etag.empty() ? Check::Kind::kRowRequired : Check::Kind::kEtag;
   read.check.etag = mutation.precondition.etag;

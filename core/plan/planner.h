@@ -1,5 +1,6 @@
 // Operation + snapshot -> plan. Pure: no clock, no I/O, no locks; the same operation and snapshot always give the same
-// plan. A Planner only remembers SQL texts by their shape. One loop.
+// plan. A Planner only remembers shapes: SQL texts, and what reads of
+// one table and column list share. One loop.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include "core/merge/merge.h"
 #include "core/model/operation.h"
 #include "core/plan/lowering.h"
+#include "core/plan/read_shape.h"
 #include "core/plan/snapshot.h"
 
 namespace quarry {
@@ -82,13 +84,12 @@ class Planner {
                                      const std::string& path);
   absl::Status PlaceAll(const WriteOperation& op, const Snapshot& snapshot, std::vector<std::optional<Planned>> planned,
                         WritePlan& plan);
-  void AddReadSteps(const Table& table, const std::vector<size_t>& columns, Dialect dialect,
-                    const std::vector<std::pair<uint32_t, Key>>& keys, Task& task, ReadTaskMerge& merge);
   void AddEtagCheck(const Table& table, const Mutation& mutation, const Key& key, Dialect dialect, Step& step);
 
   const PlanLimits limits_;
   Lowering lowering_;
-  std::shared_ptr<const Snapshot> followed_;  // Whose tables the shapes in `lowering_` belong to.
+  ReadShapes shapes_;
+  std::shared_ptr<const Snapshot> followed_;  // Whose tables the two above speak of.
 };
 
 }  // namespace quarry

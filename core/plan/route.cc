@@ -8,6 +8,16 @@
 #include "core/base/status_macros.h"
 
 namespace quarry {
+namespace {
+
+absl::StatusOr<ShardId> Resolve(const Table& table, const Resolver& resolver, const Key& shard_key) {
+  absl::StatusOr<ShardId> shard = resolver.Resolve(shard_key);
+  (shard.ok() ? resolver.counts().resolved : resolver.counts().failed).Add();
+  if (!shard.ok()) return WithFact(shard.status(), "table", table.name());
+  return shard;
+}
+
+}  // namespace
 
 absl::StatusOr<const Table*> FindTable(const Snapshot& snapshot, std::string_view name) {
   if (!snapshot.catalog_ready) {
@@ -41,14 +51,18 @@ absl::StatusOr<const Resolver*> ResolverOf(const Table& table, const Snapshot& s
 
 absl::StatusOr<ShardId> ShardOfShardKey(const Table& table, const Key& shard_key, const Snapshot& snapshot) {
   QUARRY_ASSIGN_OR_RETURN(const Resolver* resolver, ResolverOf(table, snapshot));
-  absl::StatusOr<ShardId> shard = resolver->Resolve(shard_key);
-  if (!shard.ok()) return WithFact(shard.status(), "table", table.name());
-  return shard;
+  return Resolve(table, *resolver, shard_key);
+}
+
+absl::StatusOr<ShardId> ShardOfRow(const Table& table, const Resolver& resolver, const Key& primary_key) {
+  if (table.shard_key() == table.primary_key()) return Resolve(table, resolver, primary_key);
+  return Resolve(table, resolver, ShardKeyOf(table, primary_key));
 }
 
 absl::StatusOr<ShardId> ShardOfRow(const Table& table, const Key& primary_key, const Snapshot& snapshot) {
   if (table.kind() == TableKind::kSingle) return snapshot.topology.Find(table.declaration().shard);
-  return ShardOfShardKey(table, ShardKeyOf(table, primary_key), snapshot);
+  QUARRY_ASSIGN_OR_RETURN(const Resolver* resolver, ResolverOf(table, snapshot));
+  return ShardOfRow(table, *resolver, primary_key);
 }
 
 absl::StatusOr<ShardSet> ShardsOfTarget(const Target& target, const Snapshot& snapshot) {

@@ -18,6 +18,8 @@ Key ShardKeyOf(const Table& table, const Key& primary_key);
 
 // Where the row with this primary key lives: one shard of a sharded or single table. Not for reference tables.
 absl::StatusOr<ShardId> ShardOfRow(const Table& table, const Key& primary_key, const Snapshot& snapshot);
+// Of a sharded table whose resolver is at hand.
+absl::StatusOr<ShardId> ShardOfRow(const Table& table, const Resolver& resolver, const Key& primary_key);
 // The same from the shard-key values alone.
 absl::StatusOr<ShardId> ShardOfShardKey(const Table& table, const Key& shard_key, const Snapshot& snapshot);
 

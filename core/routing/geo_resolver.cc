@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/did_you_mean.h"
 #include "core/base/status_macros.h"
 #include "core/routing/key_map.h"
 #include "core/routing/options.h"
@@ -121,7 +122,7 @@ PlaceColumns ReadColumns(OptionReader& reader) {
                                       [&name](const auto& column) { return column.first == *name; });
     if (!key_columns.empty() && at == key_columns.end()) {
       reader.Add(path, absl::StrCat("\"", *name, "\" is no column of the shard key",
-                                    ClosestName(*name, key_columns)));
+                                    DidYouMean(*name, key_columns)));
     } else if (repeated) {
       reader.Add(path, "stands twice");
     } else {
@@ -147,7 +148,7 @@ std::optional<Places> ReadMatch(OptionReader& reader, const nlohmann::json& matc
     const std::string column_path = absl::StrCat(path, ".", name);
     const auto column = std::find(names.begin(), names.end(), name);
     if (column == names.end()) {
-      reader.Add(column_path, absl::StrCat("is no column of this resolver", ClosestName(name, names)));
+      reader.Add(column_path, absl::StrCat("is no column of this resolver", DidYouMean(name, names)));
       continue;
     }
     const size_t position = columns[static_cast<size_t>(column - names.begin())].second;

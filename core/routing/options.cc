@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "core/base/did_you_mean.h"
 #include "core/routing/key_text.h"
 #include "core/routing/stable_hash.h"
 
@@ -17,20 +18,6 @@ namespace quarry {
 namespace {
 
 using nlohmann::json;
-
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
 
 std::pair<int64_t, int64_t> IntegerBounds(TypeKind kind) {
   switch (kind) {
@@ -108,7 +95,7 @@ bool OptionReader::Object(const json& value, const std::string& path,
   for (const auto& [name, member] : value.items()) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     Add(path.empty() ? name : absl::StrCat(path, ".", name),
-        absl::StrCat("unknown option", ClosestName(name, names), "; known are ", absl::StrJoin(names, ", ")));
+        absl::StrCat("unknown option", DidYouMean(name, names), "; known are ", absl::StrJoin(names, ", ")));
   }
   return true;
 }
@@ -141,7 +128,7 @@ std::optional<ShardId> OptionReader::Shard(const json& value, const std::string&
 std::optional<ShardId> OptionReader::ShardNamed(const std::string& name, const std::string& path) {
   const auto found = std::find(spec_.shards.begin(), spec_.shards.end(), name);
   if (found != spec_.shards.end()) return static_cast<ShardId>(found - spec_.shards.begin());
-  Add(path, absl::StrCat("there is no shard \"", name, "\"", ClosestName(name, spec_.shards)));
+  Add(path, absl::StrCat("there is no shard \"", name, "\"", DidYouMean(name, spec_.shards)));
   return std::nullopt;
 }
 
@@ -288,24 +275,6 @@ ShardSet ToShardSet(std::vector<ShardId> shards) {
   std::sort(shards.begin(), shards.end());
   shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
   return shards;
-}
-
-std::string ClosestName(std::string_view name, const std::vector<std::string>& candidates) {
-  // A longer name is no slip, and the comparison's cost grows with the product of the lengths.
-  constexpr size_t kNameMax = 200;
-  if (name.size() > kNameMax) return "";
-  // Two edits are two letters swapped; of a short name at least one letter must stand.
-  size_t best = std::min(std::max<size_t>(2, name.size() / 3) + 1, name.size());
-  const std::string* closest = nullptr;
-  for (const std::string& candidate : candidates) {
-    if (candidate.size() > kNameMax) continue;
-    const size_t distance = EditDistance(name, candidate);
-    if (distance < best) {
-      best = distance;
-      closest = &candidate;
-    }
-  }
-  return closest == nullptr ? "" : absl::StrCat(" (did you mean \"", *closest, "\"?)");
 }
 
 std::string ValidText(const std::string& text) {

@@ -82,8 +82,6 @@ class OptionReader {
 ShardSet AllShards(const ResolverSpec& spec);
 // Sorted, without repeats.
 ShardSet ToShardSet(std::vector<ShardId> shards);
-// " (did you mean \"x\"?)" when a candidate is close enough to be a slip, or "".
-std::string ClosestName(std::string_view name, const std::vector<std::string>& candidates);
 // The text with what is no UTF-8 replaced, so that an error can carry it.
 std::string ValidText(const std::string& text);
 // "0x00000000000000ff".

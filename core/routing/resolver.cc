@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/did_you_mean.h"
 #include "core/base/status_macros.h"
 #include "core/routing/consistent_hash_resolver.h"
 #include "core/routing/geo_resolver.h"
@@ -41,7 +42,7 @@ absl::StatusOr<std::shared_ptr<const Resolver>> ResolverRegistry::Make(const Res
     std::string known;
     for (const auto& [type, unused] : factories_) absl::StrAppend(&known, known.empty() ? "" : ", ", type);
     return InvalidField("type", absl::StrCat("there is no resolver of type \"", ValidText(spec.type), "\"",
-                                             ClosestName(spec.type, types()), "; known are ", known));
+                                             DidYouMean(spec.type, types()), "; known are ", known));
   }
   if (spec.shards.empty()) return InvalidField("shards", "a resolver needs at least one shard");
   if (!spec.key_columns.empty() && !spec.key_types.empty() &&

@@ -1,5 +1,5 @@
-// A resolver says on which shard a key lives. Immutable and pure: no I/O, no clock, safe from any thread, the same answer in
-// every process. What must be looked up (a stored directory) is in its cache before it is asked.
+// A resolver says on which shard a key lives. Immutable but for its counts, and pure: no I/O, no clock, safe from any
+// thread, the same answer in every process. What must be looked up (a stored directory) is in its cache before it is asked.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "core/base/counter.h"
 #include "core/base/error.h"
 #include "core/model/ids.h"
 #include "core/model/type.h"
@@ -37,6 +38,12 @@ struct RouteExplanation {
   std::map<std::string, std::string> facts;  // "hash", "bucket", "range", …
 };
 
+// Keys that calls asked a resolver for.
+struct ResolutionCounts {
+  Counter resolved;
+  Counter failed;
+};
+
 class Resolver {
  public:
   virtual ~Resolver() = default;
@@ -52,6 +59,12 @@ class Resolver {
   // Every shard that this resolver can answer.
   virtual const ShardSet& shards() const = 0;
   virtual absl::StatusOr<RouteExplanation> Explain(absl::Span<const Value> key) const = 0;
+
+  // The planner counts here; explanations do not.
+  ResolutionCounts& counts() const { return counts_; }
+
+ private:
+  mutable ResolutionCounts counts_;
 };
 
 // What a resolver is made from.

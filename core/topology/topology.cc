@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/did_you_mean.h"
 #include "core/base/error.h"
 
 namespace quarry {
@@ -17,11 +18,11 @@ Topology::Topology(Epoch epoch, std::vector<Shard> shards) : epoch_(epoch), shar
 
 absl::StatusOr<ShardId> Topology::Find(std::string_view name) const {
   if (const auto found = by_name_.find(name); found != by_name_.end()) return found->second;
-  const std::string names = absl::StrJoin(shards_, ", ", [](std::string* out, const Shard& shard) {
-    absl::StrAppend(out, shard.name);
-  });
+  std::vector<std::string> names;
+  for (const Shard& shard : shards_) names.push_back(shard.name);
   return MakeError(absl::StatusCode::kNotFound, reason::kShardNotFound,
-                   absl::StrCat("no shard is named \"", std::string(name), "\"; shards are: ", names),
+                   absl::StrCat("no shard is named \"", std::string(name), "\"", DidYouMean(name, names),
+                                "; shards are: ", absl::StrJoin(names, ", ")),
                    {{"shard", std::string(name)}});
 }
 

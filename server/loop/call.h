@@ -37,8 +37,10 @@ class RawService final : public grpc::Service {
   using grpc::Service::RequestAsyncUnary;
 };
 
-// Asks gRPC for one call of `method`; the call asks for its successor when it arrives. Home loop's thread.
-void AwaitCall(LoopSide& home, RawService& service, const Method& method);
+// Asks gRPC for calls of `method`, which it hands over without asking; more than at first where a burst took them all. When
+// none is left gRPC hands a call to another loop than the one that reads its connection, and from then on both loops poll
+// that connection. Home loop's thread.
+void OfferCalls(LoopSide& home, RawService& service, const Method& method);
 // The same for a call of any path that is not in the table, to refuse it.
 void AwaitUnknownCall(LoopSide& home, grpc::AsyncGenericService& service);
 

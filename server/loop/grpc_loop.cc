@@ -1,9 +1,11 @@
 #include "server/loop/grpc_loop.h"
 
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -15,6 +17,8 @@ namespace quarry {
 namespace {
 
 constexpr int kEventsPerTurn = 64;
+constexpr absl::Duration kYieldMax = absl::Microseconds(15);
+constexpr absl::Duration kPollingMin = absl::Microseconds(10);
 
 gpr_timespec ToGpr(absl::Time when) {
   if (when == absl::InfiniteFuture()) return gpr_inf_future(GPR_CLOCK_REALTIME);
@@ -72,24 +76,38 @@ void GrpcLoop::StopAndJoin() {
 
 void GrpcLoop::Loop() {
   BindToThisThread();
-  absl::Time sleep_at = absl::InfinitePast();
+  absl::Time idle_since = absl::InfiniteFuture();
   while (!stopping_.load(std::memory_order_acquire)) {
     bool busy = DrainQueue();
     busy |= RunOnce(absl::ZeroDuration());
     if (busy) {
-      sleep_at = absl::InfinitePast();
+      idle_since = absl::InfiniteFuture();
       continue;
     }
-    if (options_.poll_before_sleep > absl::ZeroDuration()) {
-      const absl::Time now = absl::Now();
-      if (sleep_at == absl::InfinitePast()) sleep_at = now + options_.poll_before_sleep;
-      if (now < sleep_at) continue;
+    const absl::Time now = absl::Now();
+    idle_since = std::min(idle_since, now);
+    if (now - idle_since < polling_) {
+      sched_yield();
+      // Others want this core more.
+      if (absl::Now() - now > kYieldMax) polling_ = absl::ZeroDuration();
+      continue;
     }
     Sleep();
-    sleep_at = absl::InfinitePast();
+    AdaptPolling(absl::Now() - idle_since);
+    idle_since = absl::InfiniteFuture();
   }
   CloseQueue();
   DropAllWork();
+}
+
+// Looking again for a moment costs less than a wake-up where events follow each other fast, and is lost where they do not:
+// the window grows while sleeps turn out short, and shrinks to nothing while they are long.
+void GrpcLoop::AdaptPolling(absl::Duration idle) {
+  if (idle > options_.polling_max) {
+    polling_ = polling_ / 2 < kPollingMin ? absl::ZeroDuration() : polling_ / 2;
+  } else {
+    polling_ = std::clamp(2 * polling_, kPollingMin, options_.polling_max);
+  }
 }
 
 bool GrpcLoop::DrainQueue() {

@@ -27,8 +27,8 @@ class CqEvent {
 };
 
 struct GrpcLoopOptions {
-  // How long the loop looks again before it goes to sleep: a reply that comes meanwhile costs no wake-up.
-  absl::Duration poll_before_sleep = absl::Microseconds(20);
+  // At most so long the loop looks again before it goes to sleep: an event that comes meanwhile costs no wake-up.
+  absl::Duration polling_max = absl::Microseconds(200);
 };
 
 class GrpcLoop final : public EpollLoop {
@@ -51,6 +51,8 @@ class GrpcLoop final : public EpollLoop {
   // Handles up to a batch of events that are there already. True when any was.
   bool DrainQueue();
   void Sleep();
+  // After a sleep: how long nothing happened.
+  void AdaptPolling(absl::Duration idle);
   void CloseQueue();
   void WatchSockets();
 
@@ -62,6 +64,7 @@ class GrpcLoop final : public EpollLoop {
   };
 
   const GrpcLoopOptions options_;
+  absl::Duration polling_ = absl::ZeroDuration();  // The loop's own.
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   grpc::Alarm alarm_;
   WakeEvent wake_event_{*this};

@@ -75,8 +75,9 @@ absl::Status GrpcServer::Start() {
   }
   for (const std::unique_ptr<LoopSide>& side : core_.sides) {
     side->loop->RunAndWait([this, &side] {
+      side->offers.resize(core_.table->methods().size());
       for (const std::unique_ptr<Method>& method : core_.table->methods()) {
-        for (int i = 0; i < options_.requests_waiting; ++i) AwaitCall(*side, *service_, *method);
+        OfferCalls(*side, *service_, *method);
       }
       AwaitUnknownCall(*side, unknown_);
     });

@@ -31,7 +31,6 @@ struct GrpcServerOptions {
   GrpcLoopOptions loop;
   CallLimits limits;
   int metadata_bytes_max = 16 << 10;
-  int requests_waiting = 4;  // Per loop and method: calls that gRPC can hand over without asking.
   // The loop that owns a transaction id; null: every call runs where it arrives.
   std::function<absl::StatusOr<uint32_t>(const std::string&)> loop_of_transaction;
 };

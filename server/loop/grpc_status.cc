@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/base/rpc_status.h"
+#include "google/rpc/error_details.pb.h"
 
 namespace quarry {
 namespace {
@@ -20,11 +21,22 @@ std::string Cut(std::string text) {
   return text + "…";
 }
 
-void RemoveLargestDetail(google::rpc::Status& status) {
+// Leaves out the last of the fields that a BadRequest names; false when it names one or none.
+bool RemoveLastViolation(google::protobuf::Any& detail) {
+  google::rpc::BadRequest request;
+  if (!detail.Is<google::rpc::BadRequest>() || !detail.UnpackTo(&request)) return false;
+  if (request.field_violations_size() < 2) return false;
+  request.mutable_field_violations()->RemoveLast();
+  detail.PackFrom(request);
+  return true;
+}
+
+void ShrinkLargestDetail(google::rpc::Status& status) {
   int largest = 0;
   for (int i = 1; i < status.details_size(); ++i) {
     if (status.details(i).value().size() > status.details(largest).value().size()) largest = i;
   }
+  if (RemoveLastViolation(*status.mutable_details(largest))) return;
   status.mutable_details()->DeleteSubrange(largest, 1);
 }
 
@@ -35,7 +47,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   google::rpc::Status full = ToRpcStatus(status);
   std::string message = Cut(full.message());
   full.set_message(message);
-  while (full.details_size() > 0 && full.ByteSizeLong() > kStatusBytesMax) RemoveLargestDetail(full);
+  while (full.details_size() > 0 && full.ByteSizeLong() > kStatusBytesMax) ShrinkLargestDetail(full);
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message, full.SerializeAsString());
 }
 

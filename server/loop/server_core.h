@@ -41,6 +41,12 @@ struct LoopSide {
   int in_flight = 0;
   uint64_t calls = 0;
   uint32_t id_prefix;
+  // Of one method: how many calls gRPC may hand over without asking.
+  struct Offer {
+    int open = 0;
+    int wanted = 0;
+  };
+  std::vector<Offer> offers;  // By the method's index.
 };
 
 struct ServerCore {

@@ -1,4 +1,6 @@
 // The kinds of calls that gRPC knows, as bytes.
+#include <algorithm>
+
 #include "absl/strings/escaping.h"
 #include "server/loop/call.h"
 
@@ -17,6 +19,16 @@ grpc::internal::RpcMethod::RpcType TypeOf(MethodKind kind) {
   return grpc::internal::RpcMethod::NORMAL_RPC;
 }
 
+constexpr int kOffersMax = 256;
+
+int FirstOffers(MethodKind kind) { return kind == MethodKind::kUnary ? 64 : 4; }
+
+void OfferTaken(LoopSide& home, RawService& service, const Method& method) {
+  LoopSide::Offer& offer = home.offers[method.index];
+  if (--offer.open == 0) offer.wanted = std::min(kOffersMax, 2 * offer.wanted);
+  OfferCalls(home, service, method);
+}
+
 class UnaryCall final : public Call {
  public:
   UnaryCall(LoopSide& home, RawService& service, const Method& method)
@@ -28,7 +40,7 @@ class UnaryCall final : public Call {
   }
 
  private:
-  void AwaitSuccessor() override { AwaitCall(home_, service_, *method_); }
+  void AwaitSuccessor() override { OfferTaken(home_, service_, *method_); }
   void SendStatus(const grpc::Status& status) override { writer_.FinishWithError(status, finished_.tag()); }
   void SendReply(const grpc::ByteBuffer& reply) override { writer_.Finish(reply, grpc::Status::OK, finished_.tag()); }
 
@@ -48,7 +60,7 @@ class ServerStreamCall final : public Call {
   }
 
  private:
-  void AwaitSuccessor() override { AwaitCall(home_, service_, *method_); }
+  void AwaitSuccessor() override { OfferTaken(home_, service_, *method_); }
   void SendStatus(const grpc::Status& status) override { writer_.Finish(status, finished_.tag()); }
   void SendMessage(const grpc::ByteBuffer& message) override { writer_.Write(message, written_.tag()); }
 
@@ -68,7 +80,7 @@ class BidiCall final : public Call {
   }
 
  private:
-  void AwaitSuccessor() override { AwaitCall(home_, service_, *method_); }
+  void AwaitSuccessor() override { OfferTaken(home_, service_, *method_); }
   void SendStatus(const grpc::Status& status) override { stream_.Finish(status, finished_.tag()); }
   void SendMessage(const grpc::ByteBuffer& message) override { stream_.Write(message, written_.tag()); }
   void ReceiveMessage(grpc::ByteBuffer* message) override { stream_.Read(message, read_.tag()); }
@@ -105,18 +117,22 @@ RawService::RawService(const RpcTable& table) {
   }
 }
 
-// Calls delete themselves: gRPC says when it has let go of one.
-void AwaitCall(LoopSide& home, RawService& service, const Method& method) {
-  switch (method.kind) {
-    case MethodKind::kUnary:
-      new UnaryCall(home, service, method);
-      break;
-    case MethodKind::kServerStream:
-      new ServerStreamCall(home, service, method);
-      break;
-    case MethodKind::kBidi:
-      new BidiCall(home, service, method);
-      break;
+void OfferCalls(LoopSide& home, RawService& service, const Method& method) {
+  LoopSide::Offer& offer = home.offers[method.index];
+  if (offer.wanted == 0) offer.wanted = FirstOffers(method.kind);
+  for (; offer.open < offer.wanted; ++offer.open) {
+    // Calls delete themselves: gRPC says when it has let go of one.
+    switch (method.kind) {
+      case MethodKind::kUnary:
+        new UnaryCall(home, service, method);
+        break;
+      case MethodKind::kServerStream:
+        new ServerStreamCall(home, service, method);
+        break;
+      case MethodKind::kBidi:
+        new BidiCall(home, service, method);
+        break;
+    }
   }
 }
 

@@ -16,6 +16,7 @@ void Add(const BackendStats& from, BackendStats& to) {
   to.prepared_misses += from.prepared_misses;
   to.groups += from.groups;
   to.grouped_writes += from.grouped_writes;
+  to.joined_reads += from.joined_reads;
 }
 
 // A loop that reaches the shard knows better than one that does not yet, or not now.

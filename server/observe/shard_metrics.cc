@@ -175,6 +175,8 @@ void CollectView(const ShardView& view, Families& out) {
               static_cast<double>(stats.groups));
   out.Counter("quarry_grouped_writes_total", "Writes that shared a durable commit.", labels,
               static_cast<double>(stats.grouped_writes));
+  out.Counter("quarry_joined_reads_total", "Reads by key that shared a statement with others.", labels,
+              static_cast<double>(stats.joined_reads));
 }
 
 }  // namespace

@@ -165,11 +165,12 @@ absl::Status Gateway::Serve() {
   http_ = std::make_unique<HttpServer>(
       HttpOptions(config_), *server_, *board_,
       std::vector<std::shared_ptr<const prometheus::Collectable>>{MakeRegistry(QUARRY_VERSION), recorder_->metrics(),
-                                                                  shard_metrics_});
+                                                                  shard_metrics_, resolver_metrics_});
   return http_->Start();
 }
 
 void Gateway::Publish(std::shared_ptr<const Snapshot> snapshot) {
+  resolver_metrics_->Use(snapshot);
   for (size_t index = 0; index < loops_.size(); ++index) {
     server_->loop(index).Post([parts = loops_[index].get(), snapshot] { parts->SetSnapshot(snapshot); });
   }

@@ -14,6 +14,7 @@
 #include "server/http/http_server.h"
 #include "server/loop/grpc_server.h"
 #include "server/observe/access_log.h"
+#include "server/observe/resolver_metrics.h"
 #include "server/observe/shard_board.h"
 #include "server/observe/shard_log.h"
 #include "server/observe/shard_metrics.h"
@@ -68,6 +69,7 @@ class Gateway {
   std::unique_ptr<ShardBoard> board_;
   std::unique_ptr<ShardLog> shard_log_;
   std::shared_ptr<ShardMetrics> shard_metrics_;
+  const std::shared_ptr<ResolverMetrics> resolver_metrics_ = std::make_shared<ResolverMetrics>();
   std::shared_ptr<AccessLog> access_log_;
   RpcTable table_;
   std::unique_ptr<CallRecorder> recorder_;

@@ -167,6 +167,7 @@ BackendStats PostgresBackend::stats() const {
   stats.prepared_misses = core_.prepared_misses + writer_.prepared_misses();
   stats.groups = core_.groups;
   stats.grouped_writes = core_.grouped_writes;
+  stats.joined_reads = core_.joined_reads;
   for (const auto& reader : readers_) {
     stats.sessions_open += reader->open() ? 1 : 0;
     stats.prepared_hits += reader->prepared_hits();

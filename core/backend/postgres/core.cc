@@ -51,12 +51,22 @@ void Background::Run(Async<void> work) {
   running_.emplace(id, std::move(started));
 }
 
+namespace {
+
+absl::Status RetryIn(const absl::Status& failure, absl::Duration wait) {
+  ErrorDetail detail = DetailOf(failure);
+  detail.retry_after = wait;
+  return MakeError(failure.code(), std::string(failure.message()), detail);
+}
+
+}  // namespace
+
 Core::Core(Loop& the_loop, PostgresOptions the_options)
     : loop(the_loop), options(std::move(the_options)), pool(the_loop, PoolOptions(options)), background(the_loop) {}
 
 Async<absl::StatusOr<std::unique_ptr<Connection>>> Core::Connect(ConnectionUse use, absl::Time deadline) {
   const absl::Time now = loop.Now();
-  if (now < next_attempt_) co_return Unavailable(options.shard, last_cause_, next_attempt_ - now);
+  if (now < next_attempt_) co_return RetryIn(last_failure_, next_attempt_ - now);
   ConnectOptions connect;
   connect.shard = options.shard;
   connect.conninfo = options.conninfo;
@@ -72,7 +82,7 @@ Async<absl::StatusOr<std::unique_ptr<Connection>>> Core::Connect(ConnectionUse u
     next_attempt_ = absl::InfinitePast();
     co_return opened;
   }
-  last_cause_ = std::string(opened.status().message());
+  last_failure_ = opened.status();
   const absl::Duration wait = std::min(kBackoffMax, kBackoffFirst * (1 << std::min(failures_, 10)));
   ++failures_;
   next_attempt_ = loop.Now() + wait;

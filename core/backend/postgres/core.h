@@ -66,6 +66,7 @@ class Core {
   int64_t prepared_misses = 0;
   int64_t groups = 0;
   int64_t grouped_writes = 0;
+  int64_t joined_reads = 0;
   // Request ids that a call of this loop is at, and who waits for it to end.
   absl::flat_hash_map<std::string, std::vector<Completer<bool>>> requests_at_work;
   bool requests_ready = false;  // The table of request ids is known to be there.
@@ -78,7 +79,7 @@ class Core {
 
   int failures_ = 0;
   absl::Time next_attempt_ = absl::InfinitePast();
-  std::string last_cause_;
+  absl::Status last_failure_;
   std::unique_ptr<Connection> control_;  // For interrupts.
 
  public:

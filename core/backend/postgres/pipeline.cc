@@ -1,16 +1,21 @@
 #include "core/backend/postgres/pipeline.h"
 
+#include <numeric>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "core/backend/postgres/errors.h"
 #include "core/base/error.h"
+#include "core/model/key_bytes.h"
 
 namespace quarry::postgres {
 namespace {
 
 constexpr size_t kGroupMax = 128;
 constexpr size_t kReadDepth = 8;
+// Fewer reads by key of one shape go each on its own.
+constexpr size_t kJoinedMin = 4;
 // A member alone is tried again when its plan has just become stale.
 constexpr int kTriesMax = 4;
 
@@ -108,15 +113,41 @@ Async<void> Pipeline::Pump() {
 }
 
 Pipeline::Group Pipeline::TakeGroup() {
-  Group group;
-  while (!waiting_.empty() && group.size() < kGroupMax) {
+  std::vector<Member> taken;
+  while (!waiting_.empty() && taken.size() < kGroupMax) {
     Member& next = waiting_.front();
     // Those that go alone go before all others, each in its turn.
-    if (next.alone && !group.empty()) break;
+    if (next.alone && !taken.empty()) break;
     const bool alone = next.alone;
-    if (next.call->left > 0 && !next.call->done.abandoned()) group.push_back(std::move(next));
+    if (next.waits()) taken.push_back(std::move(next));
     waiting_.pop_front();
-    if (alone && !group.empty()) break;
+    if (alone && !taken.empty()) break;
+  }
+  return Join(std::move(taken));
+}
+
+Pipeline::Group Pipeline::Join(std::vector<Member> members) {
+  absl::flat_hash_map<const ManyKeysForm*, size_t> alike;
+  if (members.size() >= kJoinedMin) {
+    for (const Member& member : members) ++alike[member.statement->many.get()];
+  }
+  Group group;
+  absl::flat_hash_map<const ManyKeysForm*, size_t> unit_of;
+  for (Member& member : members) {
+    const std::shared_ptr<const ManyKeysForm> many = member.statement->many;
+    const auto count = alike.find(many.get());
+    const bool joins = many != nullptr && count != alike.end() && count->second >= kJoinedMin;
+    if (joins) {
+      const auto [unit, first] = unit_of.emplace(many.get(), group.size());
+      if (!first) {
+        group[unit->second].members.push_back(std::move(member));
+        continue;
+      }
+    }
+    Unit& unit = group.emplace_back();
+    unit.joined = joins ? many : nullptr;
+    unit.sql = joins ? many->sql : member.statement->sql;
+    unit.members.push_back(std::move(member));
   }
   return group;
 }
@@ -126,7 +157,7 @@ Async<bool> Pipeline::Prepare(Group* group) {
   std::vector<std::string> missing;
   std::vector<size_t> position(group->size(), 0);
   for (size_t i = 0; i < group->size(); ++i) {
-    const std::string& sql = *(*group)[i].statement->sql;
+    const std::string& sql = *(*group)[i].sql;
     if (connection_->FindPrepared(sql) != nullptr) continue;
     missing.push_back(sql);
     position[i] = missing.size();
@@ -136,12 +167,16 @@ Async<bool> Pipeline::Prepare(Group* group) {
   const std::vector<absl::Status> statuses = co_await connection_->Prepare(missing, &core_.type_names, deadline);
   Group prepared;
   for (size_t i = 0; i < group->size(); ++i) {
+    Unit& unit = (*group)[i];
     const absl::Status status = position[i] == 0 ? absl::OkStatus() : statuses[position[i] - 1];
     if (status.ok() && connection_->usable()) {
-      prepared.push_back(std::move((*group)[i]));
+      prepared.push_back(std::move(unit));
+    } else if (connection_->usable() && unit.joined != nullptr) {
+      PutBack(std::move(unit), true);
     } else {
-      Answer((*group)[i], status.ok() ? Unavailable(core_.options.shard, connection_->lost_cause(), absl::Milliseconds(100))
-                                      : status);
+      const absl::Status failed =
+          status.ok() ? Unavailable(core_.options.shard, connection_->lost_cause(), absl::Milliseconds(100)) : status;
+      for (const Member& member : unit.members) Answer(member, failed);
     }
   }
   *group = std::move(prepared);
@@ -150,63 +185,114 @@ Async<bool> Pipeline::Prepare(Group* group) {
   co_return connection_->usable();
 }
 
+absl::StatusOr<Command> Pipeline::Bind(const PreparedPtr& prepared, const Unit& unit) {
+  const Statement& first = *unit.members.front().statement;
+  if (unit.joined == nullptr) return postgres::Bind(prepared, first.params);
+  std::vector<std::vector<Value>> columns(first.params.size());
+  for (const Member& member : unit.members) {
+    for (size_t i = 0; i < columns.size(); ++i) columns[i].push_back(member.statement->params[i]);
+  }
+  std::vector<Value> params;
+  for (std::vector<Value>& column : columns) params.push_back(Value::Array(std::move(column)));
+  return postgres::Bind(prepared, params);
+}
+
 void Pipeline::SendGroup(Group group) {
   const auto batch = std::make_shared<Batch>();
   batch->commits = writes_;
   Group sent;
-  for (Member& member : group) {
-    // The wait for the Prepare may have outlived the call.
-    if (member.call->left == 0 || member.call->done.abandoned()) continue;
-    const PreparedPtr prepared = connection_->FindPrepared(*member.statement->sql);
+  size_t members = 0;
+  for (Unit& unit : group) {
+    // The wait for the Prepare may have outlived a call.
+    std::erase_if(unit.members, [](const Member& member) { return !member.waits(); });
+    if (unit.members.empty()) continue;
+    const PreparedPtr prepared = connection_->FindPrepared(*unit.sql);
     if (prepared == nullptr) {
-      waiting_.push_front(std::move(member));
+      PutBack(std::move(unit), false);
       continue;
     }
-    absl::StatusOr<Command> command = Bind(prepared, member.statement->params);
-    if (!command.ok()) {
-      Answer(member, command.status());
-      continue;
+    absl::StatusOr<Command> command = Bind(prepared, unit);
+    if (command.ok()) {
+      batch->commands.push_back(*std::move(command));
+      members += unit.members.size();
+      if (unit.joined != nullptr) core_.joined_reads += static_cast<int64_t>(unit.members.size());
+      sent.push_back(std::move(unit));
+    } else if (unit.joined != nullptr) {
+      PutBack(std::move(unit), true);  // Each is told about its own key.
+    } else {
+      Answer(unit.members.front(), command.status());
     }
-    batch->commands.push_back(*std::move(command));
-    sent.push_back(std::move(member));
   }
   if (sent.empty()) return;
-  core_.statements += static_cast<int64_t>(sent.size());
-  if (writes_ && sent.size() > 1) {
+  core_.statements += static_cast<int64_t>(members);
+  if (writes_ && members > 1) {
     ++core_.groups;
-    core_.grouped_writes += static_cast<int64_t>(sent.size());
+    core_.grouped_writes += static_cast<int64_t>(members);
   }
   ++batches_in_flight_;
-  members_in_flight_ += sent.size();
+  members_in_flight_ += members;
   batch->on_done = [this, batch, group = std::move(sent)]() mutable { OnDone(&group, batch); };
   connection_->Send(batch);
   WatchSilence();
 }
 
+// Each member of a joined read gets the row of its own key.
+void Pipeline::AnswerRows(const Unit& unit, StatementResult result) {
+  if (unit.joined == nullptr) {
+    Answer(unit.members.front(), std::move(result));
+    return;
+  }
+  const std::vector<size_t>& positions = unit.joined->key_positions;
+  absl::flat_hash_map<std::string, const Row*> rows;
+  rows.reserve(result.batch.rows.size());
+  for (const Row& row : result.batch.rows) rows.emplace(KeyBytes(row, positions), &row);
+  std::vector<size_t> params(positions.size());
+  std::iota(params.begin(), params.end(), size_t{0});
+  for (const Member& member : unit.members) {
+    if (!member.waits()) continue;
+    StatementResult one;
+    one.batch.header = result.batch.header;
+    const auto row = rows.find(KeyBytes(member.statement->params, params));
+    if (row != rows.end()) one.batch.rows.push_back(*row->second);  // A copy: two may ask for one row.
+    Answer(member, std::move(one));
+  }
+}
+
 void Pipeline::OnDone(Group* group, const BatchPtr& batch) {
   --batches_in_flight_;
-  members_in_flight_ -= group->size();
+  size_t members = 0;
+  for (const Unit& unit : *group) members += unit.members.size();
+  members_in_flight_ -= members;
+  const auto answer_all = [group](const absl::Status& status) {
+    for (const Unit& unit : *group) {
+      for (const Member& member : unit.members) Answer(member, status);
+    }
+  };
   if (batch->lost) {
-    const absl::Status lost = Lost(core_.options.shard, writes_, batch->lost_cause);
-    for (const Member& member : *group) Answer(member, lost);
+    answer_all(Lost(core_.options.shard, writes_, batch->lost_cause));
   } else if (writes_ && batch->weak_commit) {
-    const absl::Status weak = CommitUnknown(core_.options.shard, "", "the server gave up waiting for a synchronous standby");
-    for (const Member& member : *group) Answer(member, weak);
+    answer_all(CommitUnknown(core_.options.shard, "", "the server gave up waiting for a synchronous standby"));
   } else if (const absl::Status error = batch->FirstError(); error.ok()) {
-    for (size_t i = 0; i < group->size(); ++i) Answer((*group)[i], std::move(batch->results[i].result));
-  } else if (group->size() > 1 || (IsStalePlan(error) && (*group)[0].tries < kTriesMax)) {
+    for (size_t i = 0; i < group->size(); ++i) AnswerRows((*group)[i], std::move(batch->results[i].result));
+  } else if (members > 1 || (IsStalePlan(error) && group->front().members.front().tries < kTriesMax)) {
     // The whole group was rolled back, so running its members again is safe.
     Regroup(std::move(*group));
   } else {
-    Answer((*group)[0], error);
+    answer_all(error);
   }
   if (!waiting_.empty()) Kick();
 }
 
 void Pipeline::Regroup(Group group) {
-  for (auto member = group.rbegin(); member != group.rend(); ++member) {
-    member->alone = true;
-    ++member->tries;
+  for (auto unit = group.rbegin(); unit != group.rend(); ++unit) PutBack(std::move(*unit), true);
+}
+
+void Pipeline::PutBack(Unit unit, bool alone) {
+  for (auto member = unit.members.rbegin(); member != unit.members.rend(); ++member) {
+    if (alone) {
+      member->alone = true;
+      ++member->tries;
+    }
     waiting_.push_front(std::move(*member));
   }
 }

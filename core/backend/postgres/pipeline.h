@@ -1,5 +1,6 @@
 // A shared connection that runs single autocommit statements of many callers. Those that wait together go out together
-// and share one Sync: for writes, one durable commit. One loop.
+// and share one Sync: for writes, one durable commit. Reads by key of one shape that wait together are joined into one
+// statement. One loop.
 #pragma once
 
 #include <cstddef>
@@ -49,17 +50,31 @@ class Pipeline {
     const Statement* statement = nullptr;  // Valid while the call is not abandoned.
     int tries = 0;
     bool alone = false;  // Its group failed: it gets a Sync of its own.
+    bool waits() const { return call->left > 0 && !call->done.abandoned(); }
   };
-  using Group = std::vector<Member>;
+  // What one statement on the wire answers: one member, or several whose reads by key are joined.
+  struct Unit {
+    std::vector<Member> members;
+    // Held, for the members' statements go with their calls.
+    std::shared_ptr<const std::string> sql;
+    std::shared_ptr<const ManyKeysForm> joined;  // Null for a statement as it is.
+  };
+  using Group = std::vector<Unit>;
 
   void Kick();
   Async<void> Pump();
   Group TakeGroup();
+  // One unit for all reads by key of one shape, where there are enough of them.
+  static Group Join(std::vector<Member> members);
   Async<bool> Prepare(Group* group);
   void SendGroup(Group group);
   void OnDone(Group* group, const BatchPtr& batch);
   void Regroup(Group group);
-  void Answer(const Member& member, absl::StatusOr<StatementResult> result);
+  // Back to the front of those that wait.
+  void PutBack(Unit unit, bool alone);
+  static absl::StatusOr<Command> Bind(const PreparedPtr& prepared, const Unit& unit);
+  static void AnswerRows(const Unit& unit, StatementResult result);
+  static void Answer(const Member& member, absl::StatusOr<StatementResult> result);
   void FailWaiting(const absl::Status& status);
   void WatchSilence();
 

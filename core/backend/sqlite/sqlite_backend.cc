@@ -1,11 +1,13 @@
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "core/backend/sqlite/core.h"
 #include "core/backend/sqlite/database_parts.h"
 #include "core/backend/sqlite/sqlite_database.h"
 #include "core/backend/sqlite/sqlite_session.h"
 #include "core/backend/sqlite/steps.h"
+#include "core/base/loop.h"
 #include "core/base/status_macros.h"
 
 namespace quarry {
@@ -21,7 +23,9 @@ bool HasRaw(const Task& task) {
   return false;
 }
 
-// Short reads run here and now, on the loop's own connection: cheaper than any hand-over to a thread.
+// Short reads run on the loop, on its own connection: cheaper than any hand-over to a thread. Those that arrive in one turn
+// of the loop run in one read transaction, which begins after the last of them has come: none misses a commit that was
+// acknowledged before it was sent.
 class SqliteBackend final : public Backend {
  public:
   SqliteBackend(Loop& loop, std::shared_ptr<DatabaseParts> database, LeasePoolOptions pool)
@@ -30,7 +34,10 @@ class SqliteBackend final : public Backend {
     core_->writer = database_->writer_queue();
     core_->workers = database_->worker_queue();
   }
-  ~SqliteBackend() override { core_->port->Close(); }
+  ~SqliteBackend() override {
+    core_->port->Close();
+    *alive_ = false;
+  }
 
   Async<absl::StatusOr<TaskResult>> Execute(const Task& task, const CallContext& ctx) override {
     ctx.stage = Stage::kQuery;
@@ -79,12 +86,43 @@ class SqliteBackend final : public Backend {
     return reader_.get();
   }
 
+  // A read that waits for the end of the loop's turn; dropped with its call.
+  struct WaitingRead {
+    Completer<absl::StatusOr<TaskResult>> done;
+    const Task* task;
+    absl::Time deadline;
+  };
+
   Async<absl::StatusOr<TaskResult>> ReadHere(const Task& task, const CallContext& ctx) {
-    if (core_->loop.Now() >= ctx.deadline) co_return DeadlineEnded(core_->connection.shard, "queue");
+    Completer<absl::StatusOr<TaskResult>> done(core_->loop);
+    Future<absl::StatusOr<TaskResult>> future = done.future();
+    waiting_.push_back({done, &task, ctx.deadline});
+    if (waiting_.size() == 1) {
+      core_->loop.Defer([this, alive = alive_] {
+        if (*alive) RunWaiting();
+      });
+    }
+    co_return co_await future;
+  }
+
+  void RunWaiting() {
+    std::vector<WaitingRead> reads = std::exchange(waiting_, {});
+    std::erase_if(reads, [](const WaitingRead& read) { return read.done.abandoned(); });
+    if (reads.empty()) return;
     const absl::StatusOr<Connection*> reader = Reader();
-    if (!reader.ok()) co_return reader.status();
-    const JobControl control(ctx.deadline);
-    co_return RunReads(**reader, task, control);
+    const bool grouped = reads.size() > 1 && reader.ok() && (*reader)->Control("BEGIN").ok();
+    const absl::Time now = core_->loop.Now();
+    for (WaitingRead& read : reads) {
+      if (!reader.ok()) {
+        read.done.Set(reader.status());
+      } else if (now >= read.deadline) {
+        read.done.Set(DeadlineEnded(core_->connection.shard, "queue"));
+      } else {
+        const JobControl control(read.deadline);
+        read.done.Set(RunReads(**reader, *read.task, control));
+      }
+    }
+    if (grouped) (*reader)->Rollback();
   }
 
   static Async<absl::StatusOr<TaskResult>> ReadOnWorker(std::shared_ptr<Core> core, const Task& task,
@@ -131,6 +169,8 @@ class SqliteBackend final : public Backend {
   std::shared_ptr<DatabaseParts> database_;
   std::shared_ptr<Core> core_;
   std::unique_ptr<Connection> reader_;  // The loop's own.
+  std::vector<WaitingRead> waiting_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace

@@ -165,9 +165,10 @@ absl::StatusOr<TaskResult> RunReads(Connection& connection, const Task& task, co
     result.steps.push_back(std::move(step));
     return result;
   }
-  QUARRY_RETURN_IF_ERROR(connection.Control("BEGIN"));
+  const bool own = !connection.in_transaction();
+  if (own) QUARRY_RETURN_IF_ERROR(connection.Control("BEGIN"));
   absl::StatusOr<TaskResult> result = RunSteps(connection, task, control);
-  connection.Rollback();
+  if (own) connection.Rollback();
   return result;
 }
 

@@ -196,6 +196,8 @@ TEST_P(SchemaTest, HealthIsToldForTheWholeForEachServiceAndForEachShard) {
   EXPECT_EQ(gateway_.HttpGet("/readyz", nullptr), 200);
   EXPECT_GT(gateway_.Metric("grpc_server_handled_total").value_or(0), 0);
   EXPECT_EQ(gateway_.Metric("quarry_shard_up"), shards());
+  EXPECT_THAT(client().Get("customers", {1}), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_GT(gateway_.Metric("quarry_resolutions_total").value_or(0), 0);
 }
 
 template <typename Request, typename Response>

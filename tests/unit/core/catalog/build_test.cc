@@ -23,7 +23,6 @@ TEST(BuildCatalogTest, JoinsDeclarationAndSchemaWhenAllShardsAgree) {
   ASSERT_OK_AND_ASSIGN(const Table* table, catalog.FindTable("orders"));
   EXPECT_THAT(table->primary_key(), ElementsAre(0, 1));
   EXPECT_THAT(table->shard_key(), ElementsAre(0));
-  EXPECT_TRUE(table->key_has_shard());
   EXPECT_EQ(table->all_types()->size(), 4u);
   EXPECT_EQ((*table->header())[2].name, "price");
   EXPECT_EQ(table->FindColumn("note"), 3u);
@@ -169,17 +168,6 @@ TEST(BuildCatalogTest, KeepsASingleTablePendingUntilItsShardAnswers) {
   const auto found = catalog.FindTable("settings");
   EXPECT_THAT(found, StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(found, HasReason("SHARD_UNAVAILABLE"));
-}
-
-TEST(DidYouMeanTest, FindsSlipsAndLeavesOtherWordsAlone) {
-  const std::vector<std::string> names = {"key", "kind", "resolver", "scatter"};
-  EXPECT_EQ(DidYouMean("kee", names), " (did you mean \"key\"?)");
-  EXPECT_EQ(DidYouMean("resovler", names), " (did you mean \"resolver\"?)");
-  EXPECT_EQ(DidYouMean("KIND", names), " (did you mean \"kind\"?)");
-  EXPECT_EQ(DidYouMean("colour", names), "");
-  EXPECT_EQ(DidYouMean("", names), "");
-  EXPECT_EQ(DidYouMean("x", {"y"}), "");
-  EXPECT_THAT(DidYouMean(std::string(10'000, 'k'), names), Not(HasSubstr("did")));
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
 #include "core/merge/merge.h"
 
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/model/etag.h"
+#include "core/model/key_bytes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -25,10 +28,18 @@ StepResult Rows(std::vector<Row> rows) {
 
 Row R(int64_t key, const char* text) { return {Value::Int64(key), Value::Text(text)}; }
 
+std::shared_ptr<const ReadLayout> Layout(std::vector<size_t> projection = {}, bool with_etag = false) {
+  ReadLayout layout;
+  layout.key_positions = {0};
+  layout.projection = std::move(projection);
+  layout.with_etag = with_etag;
+  return std::make_shared<const ReadLayout>(std::move(layout));
+}
+
 // Two shards, keys 1, 2, 1 on the first and 3, 4 on the second; rows are (key, text).
 ReadMerge TwoShards() {
   ReadMerge merge;
-  merge.key_positions = {0};
+  merge.layout = Layout();
   merge.items = 5;
   ReadTaskMerge first;
   first.batched = true;
@@ -78,9 +89,9 @@ TEST(MergeReadTest, IgnoresRowsThatNobodyAskedFor) {
 TEST(MergeReadTest, ReadsStepsOneByOneWhenNotBatched) {
   ReadMerge merge;
   merge.items = 3;
-  merge.key_positions = {0};
+  merge.layout = Layout();
   ReadTaskMerge task;
-  task.items_by_key[""] = {2, 0, 1};
+  task.items = {2, 0, 1};
   merge.tasks = {task};
   std::vector<TaskResult> parts(1);
   parts[0].steps = {Rows({R(7, "g")}), Rows({}), Rows({R(8, "h")})};
@@ -92,8 +103,7 @@ TEST(MergeReadTest, ReadsStepsOneByOneWhenNotBatched) {
 
 TEST(MergeReadTest, ProjectsAndHashesTheWholeRow) {
   ReadMerge merge = TwoShards();
-  merge.projection = {1};
-  merge.with_etag = true;
+  merge.layout = Layout({1}, true);
   const ReadResult result = MergeRead(merge, Parts({R(2, "b")}, {}));
   ASSERT_EQ(result.found.size(), 1u);
   EXPECT_THAT(result.found[0].row, ElementsAre(Value::Text("b")));
@@ -102,25 +112,6 @@ TEST(MergeReadTest, ProjectsAndHashesTheWholeRow) {
 
 TEST(MergeReadTest, GivesNoEtagForPartOfARow) {
   EXPECT_EQ(MergeRead(TwoShards(), Parts({R(2, "b")}, {})).found[0].etag, "");
-}
-
-TEST(KeyBytesTest, TakesDecimalsOfAnyScaleAsOne) {
-  const auto bytes = [](const char* text) { return KeyBytes({Value::Decimal(text)}, {0}); };
-  EXPECT_EQ(bytes("1.5"), bytes("1.500"));
-  EXPECT_EQ(bytes("0"), bytes("0.000"));
-  EXPECT_EQ(bytes("100"), bytes("100.0"));
-  EXPECT_EQ(bytes("-2.50"), bytes("-2.5"));
-  EXPECT_NE(bytes("100"), bytes("1"));
-  EXPECT_NE(bytes("0.10"), bytes("0.01"));
-  EXPECT_NE(bytes("1"), bytes("-1"));
-  EXPECT_EQ(bytes("NaN"), bytes("NaN"));
-}
-
-TEST(KeyBytesTest, TellsValuesAndTheirBordersApart) {
-  const auto two = [](const char* a, const char* b) { return KeyBytes({Value::Text(a), Value::Text(b)}, {0, 1}); };
-  EXPECT_NE(two("ab", "c"), two("a", "bc"));
-  EXPECT_NE(two("", "a"), two("a", ""));
-  EXPECT_NE(KeyBytes({Value::Text("1")}, {0}), KeyBytes({Value::Int64(1)}, {0}));
 }
 
 // ---- Writes ----

@@ -32,8 +32,8 @@ TEST(LoweringTest, MakesPostgresTextsForASingleKey) {
   Lowering lowering;
   const Table table = Single();
   const Dialect pg = Dialect::kPostgres;
-  EXPECT_EQ(Text(lowering.PointRead(table, pg, {1}, false)), R"(SELECT "name" FROM "users" WHERE "id" = $1)");
-  EXPECT_EQ(Text(lowering.PointRead(table, pg, {0, 1}, true)),
+  EXPECT_EQ(Text(lowering.PointRead(table, pg, {1})), R"(SELECT "name" FROM "users" WHERE "id" = $1)");
+  EXPECT_EQ(Text(lowering.LockedRead(table, pg, {0, 1})),
             R"(SELECT "id", "name" FROM "users" WHERE "id" = $1 FOR UPDATE)");
   EXPECT_EQ(Text(lowering.BatchRead(table, {0, 1})), R"(SELECT "id", "name" FROM "users" WHERE "id" = ANY($1))");
   EXPECT_EQ(Text(lowering.Insert(table, pg, {0, 1}, false)), R"(INSERT INTO "users" ("id", "name") VALUES ($1, $2))");
@@ -53,7 +53,7 @@ TEST(LoweringTest, MakesPostgresTextsForACompositeKeyInKeyOrder) {
   Lowering lowering;
   const Table table = Composite();
   const Dialect pg = Dialect::kPostgres;
-  EXPECT_EQ(Text(lowering.PointRead(table, pg, {1}, false)),
+  EXPECT_EQ(Text(lowering.PointRead(table, pg, {1})),
             R"(SELECT "v" FROM "shop"."lines" WHERE "b" = $1 AND "a" = $2)");
   EXPECT_EQ(Text(lowering.BatchRead(table, {1, 2, 0})),
             R"(SELECT "v", "b", "a" FROM "shop"."lines" WHERE ("b", "a") IN )"
@@ -94,11 +94,11 @@ TEST(LoweringTest, MakesSqliteTexts) {
   const Table single = Single();
   const Table composite = Composite();
   const Dialect sqlite = Dialect::kSqlite;
-  EXPECT_EQ(Text(lowering.PointRead(single, sqlite, {0, 1}, true)),
+  EXPECT_EQ(Text(lowering.LockedRead(single, sqlite, {0, 1})),
             R"(SELECT "id", "name" FROM "users" WHERE "id" = ?1)");
   EXPECT_EQ(Text(lowering.Insert(single, sqlite, {0, 1}, true)),
             R"(INSERT INTO "users" ("id", "name") VALUES (?1, ?2) RETURNING "id", "name")");
-  EXPECT_EQ(Text(lowering.PointRead(composite, sqlite, {1}, false)),
+  EXPECT_EQ(Text(lowering.PointRead(composite, sqlite, {1})),
             R"(SELECT "v" FROM "shop.lines" WHERE "b" = ?1 AND "a" = ?2)");
   EXPECT_EQ(Text(lowering.Upsert(composite, sqlite, {0, 2}, false)),
             R"(INSERT INTO "shop.lines" ("a", "b") VALUES (?1, ?2) ON CONFLICT ("b", "a") DO UPDATE SET )"
@@ -118,7 +118,7 @@ TEST(LoweringTest, NamesTypesOfParametersAndResultsInTheirOrder) {
   EXPECT_EQ((*update.param_types)[2].kind, TypeKind::kInt64);
   ASSERT_EQ(update.result_types->size(), 3u);
   EXPECT_EQ((*update.result_types)[2].kind, TypeKind::kUuid);
-  const LoweredSql& batch = lowering.BatchRead(table, {1});
+  const LoweredSql batch = lowering.BatchRead(table, {1});
   ASSERT_EQ(batch.param_types->size(), 2u);
   EXPECT_TRUE((*batch.param_types)[0].array);
   EXPECT_EQ((*batch.param_types)[0].kind, TypeKind::kUuid);
@@ -151,8 +151,8 @@ TEST(LoweringTest, SharesOneTextPerShape) {
   EXPECT_EQ(lowering.Update(table, Dialect::kPostgres, {1}, false).sql, first);
   EXPECT_NE(lowering.Update(table, Dialect::kPostgres, {1}, true).sql, first);
   EXPECT_NE(*lowering.Update(table, Dialect::kSqlite, {1}, false).sql, *first);
-  EXPECT_NE(lowering.PointRead(table, Dialect::kPostgres, {1}, false).sql,
-            lowering.PointRead(table, Dialect::kPostgres, {1}, true).sql);
+  EXPECT_EQ(lowering.LockedRead(table, Dialect::kPostgres, {1}).sql,
+            lowering.LockedRead(table, Dialect::kPostgres, {1}).sql);
 }
 
 TEST(LoweringTest, TellsColumnsBeyond255Apart) {
@@ -160,8 +160,8 @@ TEST(LoweringTest, TellsColumnsBeyond255Apart) {
   for (int i = 1; i < 600; ++i) columns.push_back(MakeColumn("c" + std::to_string(i), TypeKind::kText));
   const Table table(Declare("wide", TableKind::kSharded, {"id"}), MakeSchema("wide", columns, {"id"}));
   Lowering lowering;
-  EXPECT_EQ(Text(lowering.PointRead(table, Dialect::kPostgres, {1}, false)), R"(SELECT "c1" FROM "wide" WHERE "id" = $1)");
-  EXPECT_EQ(Text(lowering.PointRead(table, Dialect::kPostgres, {257}, false)),
+  EXPECT_EQ(Text(lowering.PointRead(table, Dialect::kPostgres, {1})), R"(SELECT "c1" FROM "wide" WHERE "id" = $1)");
+  EXPECT_EQ(Text(lowering.PointRead(table, Dialect::kPostgres, {257})),
             R"(SELECT "c257" FROM "wide" WHERE "id" = $1)");
 }
 

@@ -86,6 +86,29 @@ TEST_F(PlannerTest, ReadsEachKeyByAStepOnSqlite) {
   EXPECT_FALSE(plan.merge.tasks[0].batched);
 }
 
+TEST_F(PlannerTest, ReadsOfOneTableAndColumnListShareTheirTextsAndLayout) {
+  ASSERT_OK_AND_ASSIGN(const ReadPlan first, Read(ReadOf("users", {Id(0)}, {"name"})));
+  ASSERT_OK_AND_ASSIGN(const ReadPlan again, Read(ReadOf("users", {Id(7)}, {"name"})));
+  ASSERT_OK_AND_ASSIGN(const ReadPlan other, Read(ReadOf("users", {Id(7)}, {"id"})));
+  EXPECT_EQ(first.merge.layout, again.merge.layout);
+  EXPECT_EQ(first.tasks[0].steps[0].statements[0].sql, again.tasks[0].steps[0].statements[0].sql);
+  EXPECT_NE(first.merge.layout, other.merge.layout);
+  const std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, ShopSnapshot(3));
+  ASSERT_OK_AND_ASSIGN(const ReadPlan reloaded, Read(ReadOf("users", {Id(7)}, {"name"})));
+  EXPECT_NE(first.merge.layout, reloaded.merge.layout);
+}
+
+TEST_F(PlannerTest, GivesAPointReadItsFormForManyKeysOnPostgresOnly) {
+  ASSERT_OK_AND_ASSIGN(ReadPlan plan, Read(ReadOf("users", {Id(0)}, {"name"})));
+  const Statement& statement = plan.tasks[0].steps[0].statements[0];
+  ASSERT_NE(statement.many, nullptr);
+  EXPECT_EQ(*statement.many->sql, R"(SELECT "name", "id" FROM "users" WHERE "id" = ANY($1))");
+  EXPECT_THAT(statement.many->key_positions, ElementsAre(1u));
+  snapshot_ = ShopSnapshot(3, {Dialect::kSqlite});
+  ASSERT_OK_AND_ASSIGN(plan, Read(ReadOf("users", {Id(0)}, {"name"})));
+  EXPECT_EQ(plan.tasks[0].steps[0].statements[0].many, nullptr);
+}
+
 TEST_F(PlannerTest, UsesEachShardsOwnDialect) {
   snapshot_ = ShopSnapshot(2, {Dialect::kPostgres, Dialect::kSqlite});
   ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(ReadOf("users", {Id(0), Id(1)})));
@@ -97,28 +120,28 @@ TEST_F(PlannerTest, UsesEachShardsOwnDialect) {
 TEST_F(PlannerTest, ReadsTheKeyAlongWhenTheAskedColumnsLackIt) {
   ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(ReadOf("users", {Id(0), Id(3)}, {"name"})));
   EXPECT_THAT(*plan.tasks[0].steps[0].statements[0].sql, HasSubstr(R"(SELECT "name", "id" FROM)"));
-  EXPECT_THAT(plan.merge.projection, ElementsAre(0u));
-  EXPECT_THAT(plan.merge.key_positions, ElementsAre(1u));
-  EXPECT_FALSE(plan.merge.with_etag);
-  ASSERT_EQ(plan.merge.header->size(), 1u);
+  EXPECT_THAT(plan.merge.layout->projection, ElementsAre(0u));
+  EXPECT_THAT(plan.merge.layout->key_positions, ElementsAre(1u));
+  EXPECT_FALSE(plan.merge.layout->with_etag);
+  ASSERT_EQ(plan.merge.layout->header->size(), 1u);
 }
 
 TEST_F(PlannerTest, LeavesRowsAsTheyAreWhenTheAskedColumnsHoldTheKey) {
   ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(ReadOf("users", {Id(0), Id(3)}, {"name", "id"})));
-  EXPECT_THAT(plan.merge.projection, IsEmpty());
-  EXPECT_THAT(plan.merge.key_positions, ElementsAre(1u));
-  EXPECT_FALSE(plan.merge.with_etag);
+  EXPECT_THAT(plan.merge.layout->projection, IsEmpty());
+  EXPECT_THAT(plan.merge.layout->key_positions, ElementsAre(1u));
+  EXPECT_FALSE(plan.merge.layout->with_etag);
 }
 
 TEST_F(PlannerTest, GivesAnEtagOnlyWhenAllColumnsAreRead) {
   ASSERT_OK_AND_ASSIGN(ReadPlan plan, Read(ReadOf("users", {Id(0)})));
-  EXPECT_TRUE(plan.merge.with_etag);
+  EXPECT_TRUE(plan.merge.layout->with_etag);
   ASSERT_OK_AND_ASSIGN(plan, Read(ReadOf("users", {Id(0)}, {"*"})));
-  EXPECT_TRUE(plan.merge.with_etag);
+  EXPECT_TRUE(plan.merge.layout->with_etag);
   ASSERT_OK_AND_ASSIGN(plan, Read(ReadOf("users", {Id(0)}, {"id", "name", "balance", "made"})));
-  EXPECT_TRUE(plan.merge.with_etag);
+  EXPECT_TRUE(plan.merge.layout->with_etag);
   ASSERT_OK_AND_ASSIGN(plan, Read(ReadOf("users", {Id(0)}, {"name", "id", "balance", "made"})));
-  EXPECT_FALSE(plan.merge.with_etag);
+  EXPECT_FALSE(plan.merge.layout->with_etag);
 }
 
 TEST_F(PlannerTest, RefusesBadKeysAndNamesEveryOneOfThem) {

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/merge/merge.h"
+#include "core/model/key_bytes.h"
 #include "core/plan/planner.h"
 #include "core/plan/route.h"
 #include "gmock/gmock.h"

@@ -347,7 +347,7 @@ TEST_F(GrpcServerTest, RunsLocalCallsWithTheSameLimits) {
   EXPECT_THAT(call(kEcho, "big", absl::InfiniteFuture()), HasReason(reason::kLimitExceeded));
   EXPECT_THAT(call(kHang, "", absl::Now() + absl::Milliseconds(20)),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
-  AwaitCount(seen_.dropped, 1);
+  AwaitCount(seen_.dropped, seen_.hanging.load());  // On a slow machine its deadline ends before it begins.
 }
 
 TEST_F(GrpcServerTest, DrainLetsCallsInFlightEnd) {

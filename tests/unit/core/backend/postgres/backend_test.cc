@@ -2,6 +2,7 @@
 #include "core/backend/postgres/backend.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -97,6 +98,100 @@ TEST_F(PostgresBackendTest, AFailingMemberOfAGroupHurtsNoOther) {
     }
   }
   EXPECT_EQ(Query("SELECT count(*) FROM t"), "20");
+}
+
+// A read of table t by key, in the form that may be joined with others.
+Statement PointRead(const std::shared_ptr<const ManyKeysForm>& many, Value key) {
+  static const auto sql = std::make_shared<const std::string>("SELECT note, id FROM t WHERE id = $1");
+  Statement statement;
+  statement.sql = sql;
+  statement.params.push_back(std::move(key));
+  statement.returns_rows = true;
+  statement.many = many;
+  return statement;
+}
+
+std::shared_ptr<const ManyKeysForm> ManyNotes() {
+  ManyKeysForm many;
+  many.sql = std::make_shared<const std::string>("SELECT note, id FROM t WHERE id = ANY($1)");
+  many.key_positions = {1};
+  return std::make_shared<const ManyKeysForm>(std::move(many));
+}
+
+TEST_F(PostgresBackendTest, ReadsThatWaitTogetherAreJoinedAndEachGetsItsOwnRow) {
+  Schema("INSERT INTO t SELECT i, 0, 'note ' || i FROM generate_series(0, 98, 2) AS i");
+  const std::shared_ptr<const ManyKeysForm> many = ManyNotes();
+  std::vector<Task> tasks;
+  // Every other key has no row; each is asked for twice.
+  for (int64_t i = 0; i < 200; ++i) tasks.push_back(OneStep(PointRead(many, Value::Int64(i % 100))));
+  const std::vector<absl::StatusOr<TaskResult>> results = ExecuteAll(tasks);
+  for (size_t i = 0; i < results.size(); ++i) {
+    ASSERT_THAT(results[i], IsOk());
+    const std::vector<Row>& rows = results[i]->steps[0].statements[0].batch.rows;
+    const size_t key = i % 100;
+    if (key % 2 == 1) {
+      EXPECT_TRUE(rows.empty()) << key;
+    } else {
+      ASSERT_EQ(rows.size(), 1u) << key;
+      EXPECT_EQ(rows[0][0], Value::Text(absl::StrCat("note ", key)));
+    }
+  }
+  EXPECT_GT(backend_->stats().joined_reads, 100);
+}
+
+TEST_F(PostgresBackendTest, AFewReadsAreNotJoined) {
+  const std::shared_ptr<const ManyKeysForm> many = ManyNotes();
+  std::vector<Task> tasks;
+  for (int64_t i = 0; i < 3; ++i) tasks.push_back(OneStep(PointRead(many, Value::Int64(i))));
+  for (const auto& result : ExecuteAll(tasks)) EXPECT_THAT(result, IsOk());
+  EXPECT_EQ(backend_->stats().joined_reads, 0);
+}
+
+TEST_F(PostgresBackendTest, AReadThatCannotBeJoinedIsToldAloneAndHurtsNoOther) {
+  Schema("INSERT INTO t SELECT i, 0, 'x' FROM generate_series(0, 19) AS i");
+  const std::shared_ptr<const ManyKeysForm> many = ManyNotes();
+  std::vector<Task> tasks;
+  for (int64_t i = 0; i < 20; ++i) {
+    Value key = i == 7 ? Value::Text("no number") : Value::Int64(i);
+    tasks.push_back(OneStep(PointRead(many, std::move(key))));
+  }
+  const std::vector<absl::StatusOr<TaskResult>> results = ExecuteAll(tasks);
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (i == 7) {
+      EXPECT_THAT(results[i], StatusIs(absl::StatusCode::kInvalidArgument));
+    } else {
+      ASSERT_THAT(results[i], IsOk()) << i;
+      EXPECT_EQ(results[i]->steps[0].statements[0].batch.rows.size(), 1u) << i;
+    }
+  }
+}
+
+TEST_F(PostgresBackendTest, CallersThatGoWhileTheyWaitLeaveTheOthersOfAJoinedReadTheirRows) {
+  Schema("INSERT INTO t SELECT i, 0, 'x' FROM generate_series(0, 19) AS i");
+  const std::shared_ptr<const ManyKeysForm> many = ManyNotes();
+  const CallContext ctx = Within(absl::Seconds(20));
+  for (size_t turns = 0; turns < 12; ++turns) {
+    std::vector<std::unique_ptr<Task>> tasks;
+    std::vector<std::optional<absl::StatusOr<TaskResult>>> results(20);
+    std::vector<Running> running;
+    for (size_t i = 0; i < results.size(); ++i) {
+      tasks.push_back(std::make_unique<Task>(OneStep(PointRead(many, Value::Int64(static_cast<int64_t>(i))))));
+      running.emplace_back(backend_->Execute(*tasks[i], ctx),
+                           [&results, i](absl::StatusOr<TaskResult> r) { results[i].emplace(std::move(r)); });
+    }
+    for (size_t turn = 0; turn < turns; ++turn) loop_.RunOnce(absl::ZeroDuration());
+    for (size_t i = 0; i < results.size(); i += 3) {
+      running[i] = Running();
+      tasks[i].reset();
+    }
+    for (size_t i = 0; i < results.size(); ++i) {
+      while (i % 3 != 0 && !results[i].has_value()) loop_.RunOnce(absl::Milliseconds(100));
+      if (i % 3 != 0) {
+        ASSERT_THAT(*results[i], IsOk());
+        EXPECT_EQ((*results[i])->steps[0].statements[0].batch.rows[0][1], Value::Int64(static_cast<int64_t>(i)));
+      }
+    }
+  }
 }
 
 TEST_F(PostgresBackendTest, ADeferredConstraintFailsItsWriteAtTheCommit) {
