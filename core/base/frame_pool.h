@@ -1,5 +1,5 @@
-// Memory of coroutine frames: a call makes a dozen, of the same sizes each time. Freed frames are kept by size, per thread,
-// so that the next call takes them without asking the allocator.
+// Memory of what lives as long as a call: the call itself and its coroutine frames, a dozen, of the same sizes each time.
+// Freed frames are kept by size, per thread, so that the next call takes them without asking the allocator.
 #pragma once
 
 #include <array>
@@ -45,7 +45,7 @@ class FramePool {
 
  private:
   static constexpr size_t kStep = 64;
-  static constexpr size_t kClasses = 64;    // Frames up to 4 KiB.
+  static constexpr size_t kClasses = 128;   // Frames up to 8 KiB.
   static constexpr size_t kKeptMax = 1024;  // Of each size.
   struct Node {
     Node* next;
@@ -66,7 +66,7 @@ class FramePool {
   std::array<Class, kClasses> classes_;
 };
 
-// A base of coroutine promises.
+// A base of coroutine promises, and of classes with a virtual destructor.
 struct PooledFrame {
 #ifndef QUARRY_PLAIN_FRAMES  // Sanitizers see the use of a freed frame only when its memory is given back.
   static void* operator new(size_t size) { return FramePool::OfThread().Allocate(size); }

@@ -140,7 +140,11 @@ Async<absl::StatusOr<ReadResult>> Engine::Read(const ReadOperation& op, const st
     QUARRY_CO_ASSIGN_OR_RETURN(pinned, transactions_.ShardOf(transaction_id));
     if (!pinned.has_value()) pinned = ShardId{0};
   }
-  QUARRY_CO_ASSIGN_OR_RETURN(ReadPlan plan, co_await PlanReadWithDirectory(op, now, pinned, ctx));
+  const ShardId spread{spread_++ % static_cast<uint32_t>(now->topology.shards().size())};
+  QUARRY_CO_ASSIGN_OR_RETURN(ReadPlan plan, planner_.PlanRead(op, now, pinned, spread));
+  if (plan.unplaced) {
+    QUARRY_CO_ASSIGN_OR_RETURN(plan, co_await PlanReadAgain(std::move(plan), op, now, pinned, spread, ctx));
+  }
   // Of a transaction every shard must answer, and it has one.
   const bool partial = op.allow_partial && transaction_id.empty();
   std::vector<absl::StatusOr<TaskResult>> answers = co_await RunTasks(plan.tasks, transaction_id, !partial, ctx);
@@ -237,12 +241,10 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
 }
 
 // A key that a lookup resolver does not know yet is looked up in its directory, then the plan is made again.
-Async<absl::StatusOr<ReadPlan>> Engine::PlanReadWithDirectory(const ReadOperation& op,
-                                                              std::shared_ptr<const Snapshot> snapshot,
-                                                              std::optional<ShardId> pinned, const CallContext& ctx) {
-  const ShardId spread{spread_++ % static_cast<uint32_t>(snapshot->topology.shards().size())};
-  absl::StatusOr<ReadPlan> plan = planner_.PlanRead(op, snapshot, pinned, spread);
-  if (!plan.ok() || !plan->unplaced) co_return plan;
+Async<absl::StatusOr<ReadPlan>> Engine::PlanReadAgain(ReadPlan plan, const ReadOperation& op,
+                                                      std::shared_ptr<const Snapshot> snapshot,
+                                                      std::optional<ShardId> pinned, ShardId spread,
+                                                      const CallContext& ctx) {
   const std::vector<DirectoryKey> keys = KeysToLookUp(op, *snapshot);
   if (keys.empty()) co_return plan;
   QUARRY_CO_RETURN_IF_ERROR(co_await directory_.Learn(keys, *snapshot, ctx));

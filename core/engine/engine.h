@@ -101,9 +101,10 @@ class Engine {
                                                           const CallContext& ctx);
   Async<absl::StatusOr<ReadResult>> ReadElsewhere(ReadPlan plan, absl::Status first, const Snapshot& snapshot,
                                                   const CallContext& ctx);
-  Async<absl::StatusOr<ReadPlan>> PlanReadWithDirectory(const ReadOperation& op,
-                                                        std::shared_ptr<const Snapshot> snapshot,
-                                                        std::optional<ShardId> pinned, const CallContext& ctx);
+  // `plan` has keys that no resolver's memory holds: asks the directories, then plans again.
+  Async<absl::StatusOr<ReadPlan>> PlanReadAgain(ReadPlan plan, const ReadOperation& op,
+                                                std::shared_ptr<const Snapshot> snapshot,
+                                                std::optional<ShardId> pinned, ShardId spread, const CallContext& ctx);
   Async<absl::StatusOr<WritePlan>> PlanWriteWithDirectory(const WriteOperation& op,
                                                           std::shared_ptr<const Snapshot> snapshot,
                                                           const CallContext& ctx);

@@ -31,7 +31,8 @@ void MergeBatched(const ReadMerge& merge, const ReadTaskMerge& task, TaskResult 
     for (Row& row : step.statements.back().batch.rows) {
       const auto items = task.items_by_key.find(KeyBytes(row, merge.layout->key_positions));
       if (items == task.items_by_key.end()) continue;
-      for (const uint32_t item : items->second) AddFound(merge, item, row, result);
+      for (size_t i = 0; i + 1 < items->second.size(); ++i) AddFound(merge, items->second[i], row, result);
+      AddFound(merge, items->second.back(), std::move(row), result);
     }
   }
 }
@@ -41,6 +42,7 @@ void MergeBatched(const ReadMerge& merge, const ReadTaskMerge& task, TaskResult 
 ReadResult MergeRead(const ReadMerge& merge, std::vector<TaskResult> parts) {
   ReadResult result;
   result.header = merge.layout->header;
+  result.found.reserve(merge.items);
   for (size_t i = 0; i < parts.size(); ++i) {
     const ReadTaskMerge& task = merge.tasks[i];
     if (task.batched) {
@@ -52,8 +54,10 @@ ReadResult MergeRead(const ReadMerge& merge, std::vector<TaskResult> parts) {
       if (!rows.empty()) AddFound(merge, task.items[step], std::move(rows.front()), result);
     }
   }
-  std::sort(result.found.begin(), result.found.end(),
-            [](const KeyedRow& a, const KeyedRow& b) { return a.item < b.item; });
+  const auto by_item = [](const KeyedRow& a, const KeyedRow& b) { return a.item < b.item; };
+  if (!std::is_sorted(result.found.begin(), result.found.end(), by_item)) {
+    std::sort(result.found.begin(), result.found.end(), by_item);
+  }
   auto found = result.found.begin();
   for (uint32_t item = 0; item < merge.items; ++item) {
     if (found != result.found.end() && found->item == item) {

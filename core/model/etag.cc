@@ -8,6 +8,9 @@ namespace quarry {
 
 std::string EtagOf(const Row& all_columns) {
   std::string bytes;
+  size_t size = 0;
+  for (const Value& value : all_columns) size += ByteSize(value) + 16;
+  bytes.reserve(size);
   for (const Value& value : all_columns) AppendValue(value, &bytes);
   const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
   constexpr char kDigits[] = "0123456789abcdef";

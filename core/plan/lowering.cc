@@ -197,6 +197,25 @@ LoweredSql Lowering::BatchRead(const Table& table, const std::vector<size_t>& co
                               QuoteTable(table.name(), Dialect::kPostgres), " WHERE ", where));
 }
 
+LoweredSql Lowering::ListRead(const Table& table, const std::vector<size_t>& columns, size_t keys) {
+  const std::vector<size_t>& key = table.primary_key();
+  const bool composite = key.size() > 1;
+  std::string list;
+  std::vector<ColumnType> params;
+  for (size_t i = 0; i < keys; ++i) {
+    absl::StrAppend(&list, i == 0 ? "" : ", ", composite ? "(" : "");
+    for (size_t part = 0; part < key.size(); ++part) {
+      absl::StrAppend(&list, part == 0 ? "" : ", ", Param(Dialect::kSqlite, params.size() + 1));
+      params.push_back(table.columns()[key[part]].type);
+    }
+    if (composite) list += ")";
+  }
+  return Reading(table, columns, std::move(params),
+                 absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ", QuoteTable(table.name(), Dialect::kSqlite),
+                              " WHERE ", composite ? "(" : "", ColumnList(table, key), composite ? ") IN (VALUES " : " IN (",
+                              list, ")"));
+}
+
 const LoweredSql& Lowering::LockedRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns) {
   return Cached(table, dialect, Shape::kLockedRead, columns, true, [&] {
     LoweredSql lowered = PointRead(table, dialect, columns);

@@ -28,6 +28,8 @@ class Lowering {
   static LoweredSql PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns);
   // PostgreSQL only: the same for many keys, one array parameter per key column.
   static LoweredSql BatchRead(const Table& table, const std::vector<size_t>& columns);
+  // SQLite only: the same for `keys` keys, one parameter for each of their columns, key after key.
+  static LoweredSql ListRead(const Table& table, const std::vector<size_t>& columns, size_t keys);
   // A point read that holds the row to the end of the transaction.
   const LoweredSql& LockedRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns);
   // Parameters in order of `columns`. `returning` adds all columns.

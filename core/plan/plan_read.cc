@@ -12,44 +12,71 @@
 namespace quarry {
 namespace {
 
-Statement PointStatement(const ReadShape& shape, Dialect dialect, Key key) {
-  const LoweredSql& lowered = shape.point_for(dialect);
+Statement ReadStatement(const LoweredSql& lowered, std::vector<Value> params) {
   Statement statement;
   statement.sql = lowered.sql;
   statement.param_types = lowered.param_types;
   statement.result_types = lowered.result_types;
-  statement.params = std::move(key);
+  statement.params = std::move(params);
   statement.returns_rows = true;
-  statement.many = shape.many_for(dialect);
   return statement;
 }
 
-// One statement for all keys; a key that is asked twice is read once.
-Statement ManyKeysStatement(const ReadShape& shape, Dialect dialect, std::vector<std::pair<uint32_t, Key>>& keys,
-                            ReadTaskMerge& merge) {
+// Which items ask for which key; leaves each key once.
+std::vector<Key> DistinctKeys(std::vector<std::pair<uint32_t, Key>> asked, ReadTaskMerge& merge) {
   merge.batched = true;
-  merge.items_by_key.reserve(keys.size());
-  std::vector<size_t> positions(shape.table->primary_key().size());
+  merge.items_by_key.reserve(asked.size());
+  std::vector<Key> keys;
+  keys.reserve(asked.size());
+  std::vector<size_t> positions(asked.front().second.size());
   std::iota(positions.begin(), positions.end(), size_t{0});
-  std::vector<std::vector<Value>> arrays(positions.size());
-  for (auto& [item, key] : keys) {
+  for (auto& [item, key] : asked) {
     std::vector<uint32_t>& items = merge.items_by_key[KeyBytes(key, positions)];
     items.push_back(item);
-    if (items.size() > 1) continue;
+    if (items.size() == 1) keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+// One statement, an array for each column of the key.
+void AddArrayStep(const ReadShape& shape, std::vector<Key> keys, Task& task) {
+  std::vector<std::vector<Value>> arrays(keys.front().size());
+  for (Key& key : keys) {
     for (size_t i = 0; i < key.size(); ++i) arrays[i].push_back(std::move(key[i]));
   }
-  Statement statement;
-  statement.sql = shape.many_for(dialect)->sql;
-  statement.result_types = shape.point_for(dialect).result_types;
-  statement.returns_rows = true;
-  for (std::vector<Value>& array : arrays) statement.params.push_back(Value::Array(std::move(array)));
-  return statement;
+  std::vector<Value> params;
+  for (std::vector<Value>& array : arrays) params.push_back(Value::Array(std::move(array)));
+  Statement statement = ReadStatement(shape.point_for(Dialect::kPostgres), std::move(params));
+  statement.sql = shape.arrays->sql;
+  statement.param_types = nullptr;
+  task.steps.emplace_back().statements.push_back(std::move(statement));
+}
+
+// As few lists as their sizes allow; the last key fills the last list up.
+void AddListSteps(const ReadShape& shape, const std::vector<Key>& keys, Task& task) {
+  for (size_t first = 0; first < keys.size();) {
+    size_t size = 0;
+    while (size + 1 < shape.lists.size() && ReadShape::kListSizes[size] < keys.size() - first) ++size;
+    std::vector<Value> params;
+    params.reserve(ReadShape::kListSizes[size] * keys.front().size());
+    for (size_t i = first; i < first + ReadShape::kListSizes[size]; ++i) {
+      const Key& key = keys[std::min(i, keys.size() - 1)];
+      params.insert(params.end(), key.begin(), key.end());
+    }
+    task.steps.emplace_back().statements.push_back(ReadStatement(shape.lists[size], std::move(params)));
+    first += ReadShape::kListSizes[size];
+  }
 }
 
 void AddReadSteps(const ReadShape& shape, Dialect dialect, std::vector<std::pair<uint32_t, Key>> keys, Task& task,
                   ReadTaskMerge& merge) {
-  if (keys.size() > 1 && shape.many_for(dialect) != nullptr) {
-    task.steps.emplace_back().statements.push_back(ManyKeysStatement(shape, dialect, keys, merge));
+  if (keys.size() > 1 && shape.batches_on(dialect)) {
+    std::vector<Key> distinct = DistinctKeys(std::move(keys), merge);
+    if (dialect == Dialect::kPostgres) {
+      AddArrayStep(shape, std::move(distinct), task);
+    } else {
+      AddListSteps(shape, distinct, task);
+    }
     return;
   }
   task.steps.reserve(keys.size());
@@ -57,7 +84,8 @@ void AddReadSteps(const ReadShape& shape, Dialect dialect, std::vector<std::pair
   for (auto& [item, key] : keys) {
     Step& step = task.steps.emplace_back();
     step.item = item;
-    step.statements.push_back(PointStatement(shape, dialect, std::move(key)));
+    Statement& statement = step.statements.emplace_back(ReadStatement(shape.point_for(dialect), std::move(key)));
+    if (dialect == Dialect::kPostgres) statement.many = shape.arrays;
     merge.items.push_back(item);
   }
 }
@@ -75,8 +103,8 @@ absl::StatusOr<ShardId> ShardOfKey(const ReadShape& shape, const Key& key, const
 
 // One task for each shard, ascending.
 void AddReadTasks(const ReadShape& shape, const Snapshot& snapshot, std::vector<PlacedKey> placed, ReadPlan& plan) {
-  std::stable_sort(placed.begin(), placed.end(),
-                   [](const PlacedKey& a, const PlacedKey& b) { return a.shard < b.shard; });
+  const auto by_shard = [](const PlacedKey& a, const PlacedKey& b) { return a.shard < b.shard; };
+  if (placed.size() > 1) std::stable_sort(placed.begin(), placed.end(), by_shard);
   for (auto first = placed.begin(); first != placed.end();) {
     const ShardId shard = first->shard;
     std::vector<std::pair<uint32_t, Key>> keys;

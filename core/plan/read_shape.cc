@@ -31,10 +31,16 @@ bool EqualsByBytes(const Column& column) {
   }
 }
 
+// SQLite tells decimals apart by their text, "1.5" and "1.50", and takes 0.0 and -0.0 for one.
+bool EqualsByBytesOnSqlite(const Column& column) {
+  const TypeKind kind = column.type.kind;
+  return EqualsByBytes(column) && kind != TypeKind::kDecimal && kind != TypeKind::kFloat && kind != TypeKind::kDouble;
+}
+
 // A key array binds one value per key and column: arrays and a backend's native types have no array form.
-bool CanBatch(const Table& table) {
+bool KeyIs(const Table& table, bool (*fit)(const Column&)) {
   return std::all_of(table.primary_key().begin(), table.primary_key().end(),
-                     [&table](size_t column) { return EqualsByBytes(table.columns()[column]); });
+                     [&table, fit](size_t column) { return fit(table.columns()[column]); });
 }
 
 // What is read: the asked columns, then the key columns that are not among them.
@@ -78,9 +84,12 @@ absl::StatusOr<std::shared_ptr<const ReadShape>> MakeShape(const std::string& na
   for (const Dialect dialect : {Dialect::kPostgres, Dialect::kSqlite}) {
     shape->point[static_cast<size_t>(dialect)] = Lowering::PointRead(table, dialect, read);
   }
-  if (CanBatch(table)) {
-    shape->many[static_cast<size_t>(Dialect::kPostgres)] = std::make_shared<const ManyKeysForm>(
+  if (KeyIs(table, EqualsByBytes)) {
+    shape->arrays = std::make_shared<const ManyKeysForm>(
         ManyKeysForm{Lowering::BatchRead(table, read).sql, layout->key_positions});
+  }
+  if (KeyIs(table, EqualsByBytesOnSqlite)) {
+    for (const size_t keys : ReadShape::kListSizes) shape->lists.push_back(Lowering::ListRead(table, read, keys));
   }
   shape->layout = layout;
   return std::shared_ptr<const ReadShape>(shape);

@@ -21,12 +21,14 @@ struct ReadShape {
   std::shared_ptr<const ReadLayout> layout;
   // One key a statement, by dialect.
   std::array<LoweredSql, 2> point;
-  std::array<std::shared_ptr<const ManyKeysForm>, 2> many;  // Null where keys cannot be told apart in a batch's rows.
+  std::shared_ptr<const ManyKeysForm> arrays;  // PostgreSQL's form for many keys.
+  std::vector<LoweredSql> lists;               // SQLite's, for kListSizes keys each.
+
+  static constexpr std::array<size_t, 3> kListSizes = {8, 32, 128};
 
   const LoweredSql& point_for(Dialect dialect) const { return point[static_cast<size_t>(dialect)]; }
-  const std::shared_ptr<const ManyKeysForm>& many_for(Dialect dialect) const {
-    return many[static_cast<size_t>(dialect)];
-  }
+  // False where the keys of a batch's rows cannot be told apart by their bytes.
+  bool batches_on(Dialect dialect) const { return dialect == Dialect::kPostgres ? arrays != nullptr : !lists.empty(); }
 };
 
 class ReadShapes {

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/base/async.h"
+#include "core/base/frame_pool.h"
 #include "core/base/loop.h"
 #include "google/protobuf/arena.h"
 #include "grpcpp/generic/async_generic_service.h"
@@ -44,7 +45,7 @@ void OfferCalls(LoopSide& home, RawService& service, const Method& method);
 // The same for a call of any path that is not in the table, to refuse it.
 void AwaitUnknownCall(LoopSide& home, grpc::AsyncGenericService& service);
 
-class Call : public CallMetadata, public MessageWriter, public MessageReader {
+class Call : public PooledFrame, public CallMetadata, public MessageWriter, public MessageReader {
  public:
   std::optional<std::string> Find(std::string_view key) const override;
   std::string peer() const override;
@@ -114,7 +115,7 @@ class Call : public CallMetadata, public MessageWriter, public MessageReader {
   // Set before the handler starts.
   absl::Time deadline_;
   LoopSide* run_;
-  alignas(8) char arena_block_[1024];
+  alignas(8) char arena_block_[2048];
   google::protobuf::Arena arena_;
   google::protobuf::Message* request_ = nullptr;
   google::protobuf::Message* response_ = nullptr;

@@ -25,6 +25,15 @@ void CopyNames(const Names& names, Field* field) {
   for (const std::string& name : names) *field->Add() = name;
 }
 
+void AddSortedNames(const std::vector<ShardId>& shards, const Topology& topology,
+                    google::protobuf::RepeatedPtrField<std::string>* field) {
+  if (shards.size() == 1) {
+    *field->Add() = topology.name(shards.front());
+  } else {
+    CopyNames(SortedNames(shards, topology), field);
+  }
+}
+
 v1::TableKind ToWire(TableKind kind) {
   switch (kind) {
     case TableKind::kSharded:
@@ -55,8 +64,8 @@ void FillShardsOf(const Table& table, const Snapshot& snapshot, v1::Table* wire)
 }  // namespace
 
 void FillServedBy(const ServedBy& served_by, const Topology& topology, v1::ServedBy* wire) {
-  CopyNames(SortedNames(served_by.asked, topology), wire->mutable_shards_asked());
-  CopyNames(SortedNames(served_by.answered, topology), wire->mutable_shards_answered());
+  AddSortedNames(served_by.asked, topology, wire->mutable_shards_asked());
+  AddSortedNames(served_by.answered, topology, wire->mutable_shards_answered());
   if (!served_by.asked.empty()) wire->set_role(v1::ROLE_PRIMARY);
   wire->set_epoch(static_cast<int64_t>(served_by.epoch));
 }

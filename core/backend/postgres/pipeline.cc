@@ -49,8 +49,7 @@ Async<std::vector<absl::StatusOr<StatementResult>>> Pipeline::Run(std::vector<co
     call->results.assign(statements.size(), absl::StatusOr<StatementResult>(full));
     co_return std::move(call->results);
   }
-  const absl::Status late = DeadlineEnded(core_.options.shard, "query");
-  call->results.assign(statements.size(), absl::StatusOr<StatementResult>(late));
+  call->results.resize(statements.size(), absl::StatusOr<StatementResult>(absl::UnknownError("")));
   for (size_t i = 0; i < statements.size(); ++i) {
     Member member;
     member.call = call;
@@ -62,11 +61,17 @@ Async<std::vector<absl::StatusOr<StatementResult>>> Pipeline::Run(std::vector<co
   ctx.stage = Stage::kQuery;
   const Timer timer(core_.loop, ctx.deadline, [done = call->done]() mutable { done.Set(false); });
   Future<bool> future = call->done.future();
-  co_await future;
+  const bool all_answered = co_await future;
   // Members that still wait see that nobody does.
   std::vector<absl::StatusOr<StatementResult>> results = std::move(call->results);
   call->results.clear();
   call->left = 0;
+  if (!all_answered) {
+    const absl::Status late = DeadlineEnded(core_.options.shard, "query");
+    for (absl::StatusOr<StatementResult>& result : results) {
+      if (absl::IsUnknown(result.status()) && result.status().message().empty()) result = late;
+    }
+  }
   co_return results;
 }
 

@@ -38,8 +38,8 @@ def unprivileged():
 
 
 @contextlib.contextmanager
-def cluster(folder, databases):
-    """A server with these databases and no passwords; yields the port on 127.0.0.1."""
+def cluster(folder, databases, settings=()):
+    """A server with these databases, no passwords and a socket in `folder`; yields the port on 127.0.0.1."""
     account = unprivileged()
     folder.mkdir()
     if account:
@@ -51,7 +51,7 @@ def cluster(folder, databases):
     with open(folder / "log", "w", encoding="utf-8") as log:
         server = subprocess.Popen(
             [bin_folder / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c",
-             "max_connections=200"],
+             "max_connections=200", *(word for setting in settings for word in ("-c", setting))],
             stdout=log, stderr=log, preexec_fn=gateway.die_with_parent, **common)
     try:
         address = ["-h", "127.0.0.1", "-p", str(port), "-U", "quarry"]

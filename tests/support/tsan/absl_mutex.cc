@@ -1,5 +1,5 @@
 // The system's abseil is built without ThreadSanitizer, which then sees no lock taken through absl::Mutex, gRPC's own
-// included. Linked into each binary of the thread sanitizer's build, these stand before abseil's functions of the same
+// included, and no absl::Notification. Linked into each binary of the thread sanitizer's build, these stand before abseil's functions of the same
 // name, call them, and tell the sanitizer (sanitizer/tsan_interface.h).
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
 #pragma clang diagnostic ignored "-Wthread-safety-analysis"
@@ -18,14 +19,19 @@
 namespace quarry {
 namespace {
 
-// abseil's function whose mangled name is `name` within abseil's inline namespace.
+// abseil's function whose mangled name is `name` within abseil's inline namespace; `kind` is "_ZNK" for a const one.
 template <typename Function>
-Function* RealFunction(const char* name) {
+Function* RealFunction(const char* kind, const char* name) {
   const std::string space = QUARRY_TEXT(ABSL_OPTION_INLINE_NAMESPACE_NAME);
-  const std::string mangled = "_ZN4absl" + std::to_string(space.size()) + space + name;
+  const std::string mangled = std::string(kind) + "4absl" + std::to_string(space.size()) + space + name;
   void* function = dlsym(RTLD_NEXT, mangled.c_str());
   if (function == nullptr) std::abort();
   return reinterpret_cast<Function*>(function);
+}
+
+template <typename Function>
+Function* RealFunction(const char* name) {
+  return RealFunction<Function>("_ZN", name);
 }
 
 void BeforeLock(void* mutex, unsigned flags) { __tsan_mutex_pre_lock(mutex, flags); }
@@ -33,12 +39,49 @@ void AfterLock(void* mutex, unsigned flags) { __tsan_mutex_post_lock(mutex, flag
 void BeforeUnlock(void* mutex, unsigned flags) { __tsan_mutex_pre_unlock(mutex, flags); }
 void AfterUnlock(void* mutex, unsigned flags) { __tsan_mutex_post_unlock(mutex, flags); }
 
-// A wait gives the lock up and takes it again.
-void BeforeWait(void* mutex) {
-  BeforeUnlock(mutex, 0);
-  AfterUnlock(mutex, 0);
-  BeforeLock(mutex, 0);
-}
+// A wait gives the lock up and takes it again. abseil's waits call each other: only the outermost counts.
+class Waiting {
+ public:
+  explicit Waiting(void* mutex) : mutex_(inside_ ? nullptr : mutex) {
+    if (mutex_ == nullptr) return;
+    inside_ = true;
+    BeforeUnlock(mutex_, 0);
+    AfterUnlock(mutex_, 0);
+    BeforeLock(mutex_, 0);
+  }
+  ~Waiting() {
+    if (mutex_ == nullptr) return;
+    AfterLock(mutex_, 0);
+    inside_ = false;
+  }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  static inline thread_local bool inside_ = false;
+  void* const mutex_;
+};
+
+// The same for a lock that is taken once a condition holds.
+class ConditionalLock {
+ public:
+  explicit ConditionalLock(void* mutex) : mutex_(inside_ ? nullptr : mutex) {
+    if (mutex_ == nullptr) return;
+    inside_ = true;
+    BeforeLock(mutex_, 0);
+  }
+  ~ConditionalLock() {
+    if (mutex_ == nullptr) return;
+    AfterLock(mutex_, 0);
+    inside_ = false;
+  }
+  ConditionalLock(const ConditionalLock&) = delete;
+  ConditionalLock& operator=(const ConditionalLock&) = delete;
+
+ private:
+  static inline thread_local bool inside_ = false;
+  void* const mutex_;
+};
 
 constexpr unsigned kReader = __tsan_mutex_read_lock;
 
@@ -52,9 +95,10 @@ using ::quarry::AfterLock;
 using ::quarry::AfterUnlock;
 using ::quarry::BeforeLock;
 using ::quarry::BeforeUnlock;
-using ::quarry::BeforeWait;
+using ::quarry::ConditionalLock;
 using ::quarry::kReader;
 using ::quarry::RealFunction;
+using ::quarry::Waiting;
 
 Mutex::~Mutex() {
   static auto* const real = RealFunction<void(Mutex*)>("5MutexD1Ev");
@@ -100,59 +144,90 @@ void Mutex::ReaderUnlock() {
 
 void Mutex::Await(const Condition& condition) {
   static auto* const real = RealFunction<void(Mutex*, const Condition&)>("5Mutex5AwaitERKNS0_9ConditionE");
-  BeforeWait(this);
+  const Waiting wait(this);
   real(this, condition);
-  AfterLock(this, 0);
 }
 
 bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
   static auto* const real =
       RealFunction<bool(Mutex*, const Condition&, Duration)>("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE");
-  BeforeWait(this);
-  const bool holds = real(this, condition, timeout);
-  AfterLock(this, 0);
-  return holds;
+  const Waiting wait(this);
+  return real(this, condition, timeout);
 }
 
 bool Mutex::AwaitWithDeadline(const Condition& condition, Time deadline) {
   static auto* const real =
       RealFunction<bool(Mutex*, const Condition&, Time)>("5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE");
-  BeforeWait(this);
-  const bool holds = real(this, condition, deadline);
-  AfterLock(this, 0);
-  return holds;
+  const Waiting wait(this);
+  return real(this, condition, deadline);
 }
 
 void Mutex::LockWhen(const Condition& condition) {
   static auto* const real = RealFunction<void(Mutex*, const Condition&)>("5Mutex8LockWhenERKNS0_9ConditionE");
-  BeforeLock(this, 0);
+  const ConditionalLock lock(this);
   real(this, condition);
-  AfterLock(this, 0);
+}
+
+bool Mutex::LockWhenWithTimeout(const Condition& condition, Duration timeout) {
+  static auto* const real = RealFunction<bool(Mutex*, const Condition&, Duration)>(
+      "5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE");
+  const ConditionalLock lock(this);
+  return real(this, condition, timeout);
+}
+
+bool Mutex::LockWhenWithDeadline(const Condition& condition, Time deadline) {
+  static auto* const real = RealFunction<bool(Mutex*, const Condition&, Time)>(
+      "5Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE");
+  const ConditionalLock lock(this);
+  return real(this, condition, deadline);
 }
 
 void CondVar::Wait(Mutex* mutex) {
   static auto* const real = RealFunction<void(CondVar*, Mutex*)>("7CondVar4WaitEPNS0_5MutexE");
-  BeforeWait(mutex);
+  const Waiting wait(mutex);
   real(this, mutex);
-  AfterLock(mutex, 0);
 }
 
 bool CondVar::WaitWithTimeout(Mutex* mutex, Duration timeout) {
   static auto* const real =
       RealFunction<bool(CondVar*, Mutex*, Duration)>("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
-  BeforeWait(mutex);
-  const bool timed_out = real(this, mutex, timeout);
-  AfterLock(mutex, 0);
-  return timed_out;
+  const Waiting wait(mutex);
+  return real(this, mutex, timeout);
 }
 
 bool CondVar::WaitWithDeadline(Mutex* mutex, Time deadline) {
   static auto* const real =
       RealFunction<bool(CondVar*, Mutex*, Time)>("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE");
-  BeforeWait(mutex);
-  const bool timed_out = real(this, mutex, deadline);
-  AfterLock(mutex, 0);
-  return timed_out;
+  const Waiting wait(mutex);
+  return real(this, mutex, deadline);
+}
+
+void Notification::Notify() {
+  static auto* const real = RealFunction<void(Notification*)>("12Notification6NotifyEv");
+  __tsan_release(this);
+  real(this);
+}
+
+void Notification::WaitForNotification() const {
+  static auto* const real = RealFunction<void(const Notification*)>("_ZNK", "12Notification19WaitForNotificationEv");
+  real(this);
+  __tsan_acquire(const_cast<Notification*>(this));
+}
+
+bool Notification::WaitForNotificationWithTimeout(Duration timeout) const {
+  static auto* const real = RealFunction<bool(const Notification*, Duration)>(
+      "_ZNK", "12Notification30WaitForNotificationWithTimeoutENS0_8DurationE");
+  const bool notified = real(this, timeout);
+  __tsan_acquire(const_cast<Notification*>(this));
+  return notified;
+}
+
+bool Notification::WaitForNotificationWithDeadline(Time deadline) const {
+  static auto* const real = RealFunction<bool(const Notification*, Time)>(
+      "_ZNK", "12Notification31WaitForNotificationWithDeadlineENS0_4TimeE");
+  const bool notified = real(this, deadline);
+  __tsan_acquire(const_cast<Notification*>(this));
+  return notified;
 }
 
 ABSL_NAMESPACE_END

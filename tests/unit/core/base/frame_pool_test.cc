@@ -25,7 +25,7 @@ TEST(FramePoolTest, LiveFramesNeverOverlap) {
   FramePool pool;
   std::vector<std::pair<unsigned char*, size_t>> frames;
   for (size_t round = 0; round < 3; ++round) {
-    for (size_t size = 1; size < 6'000; size += 37) {
+    for (size_t size = 1; size < 10'000; size += 37) {
       auto* const frame = static_cast<unsigned char*>(pool.Allocate(size));
       std::memset(frame, static_cast<int>(size & 0xff), size);
       frames.emplace_back(frame, size);

@@ -66,6 +66,15 @@ TEST(LoweringTest, MakesPostgresTextsForACompositeKeyInKeyOrder) {
   EXPECT_EQ(Text(lowering.Delete(table, pg, false)), R"(DELETE FROM "shop"."lines" WHERE "b" = $1 AND "a" = $2)");
 }
 
+TEST(LoweringTest, MakesSqliteListsOfKeys) {
+  EXPECT_EQ(Text(Lowering::ListRead(Single(), {1, 0}, 3)),
+            R"(SELECT "name", "id" FROM "users" WHERE "id" IN (?1, ?2, ?3))");
+  const LoweredSql composite = Lowering::ListRead(Composite(), {1, 2, 0}, 2);
+  EXPECT_EQ(Text(composite), R"(SELECT "v", "b", "a" FROM "shop.lines" WHERE ("b", "a") IN (VALUES (?1, ?2), (?3, ?4)))");
+  ASSERT_EQ(composite.param_types->size(), 4u);
+  EXPECT_EQ((*composite.param_types)[2].kind, TypeKind::kUuid);
+}
+
 TEST(LoweringTest, CastsKeysToTypesThatNeitherCutNorRound) {
   const std::vector<std::pair<ColumnType, std::string>> casts = {
       {{TypeKind::kText, false, "character varying(5)"}, "text"},

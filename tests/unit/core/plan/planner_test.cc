@@ -78,11 +78,31 @@ TEST_F(PlannerTest, GroupsABatchByShardAscendingAndAsksADuplicateKeyOnce) {
   EXPECT_EQ(plan.merge.items, 5u);
 }
 
-TEST_F(PlannerTest, ReadsEachKeyByAStepOnSqlite) {
+TEST_F(PlannerTest, ReadsKeysByListsOfFixedSizesOnSqlite) {
   snapshot_ = ShopSnapshot(3, {Dialect::kSqlite});
-  ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(ReadOf("users", {Id(0), Id(3), Id(0)})));
+  ASSERT_OK_AND_ASSIGN(ReadPlan plan, Read(ReadOf("users", {Id(0), Id(3), Id(0)})));
   ASSERT_EQ(plan.tasks.size(), 1u);
-  EXPECT_EQ(plan.tasks[0].steps.size(), 3u);
+  ASSERT_EQ(plan.tasks[0].steps.size(), 1u);
+  const Statement& statement = plan.tasks[0].steps[0].statements[0];
+  EXPECT_THAT(*statement.sql, HasSubstr(R"(WHERE "id" IN (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))"));
+  const Value last = Value::Int64(3);
+  EXPECT_THAT(statement.params, ElementsAre(Value::Int64(0), last, last, last, last, last, last, last));
+
+  std::vector<KeyInput> keys;
+  for (int64_t i = 0; i < 150; ++i) keys.push_back(Id(3 * i));
+  ASSERT_OK_AND_ASSIGN(plan, Read(ReadOf("users", keys)));
+  ASSERT_EQ(plan.tasks[0].steps.size(), 2u);
+  EXPECT_EQ(plan.tasks[0].steps[0].statements[0].params.size(), 128u);
+  EXPECT_EQ(plan.tasks[0].steps[1].statements[0].params.size(), 32u);
+}
+
+TEST_F(PlannerTest, ReadsOneKeyAStepWhereABatchsRowsCannotBeToldApart) {
+  snapshot_ = MakeSnapshot(2, {Dialect::kSqlite},
+                           {{Declare("rates", TableKind::kReference),
+                             MakeSchema("rates", {MakeColumn("rate", TypeKind::kDecimal)}, {"rate"})}});
+  const std::vector<KeyInput> keys = {KeyOf({Value::Decimal("1.5")}), KeyOf({Value::Decimal("1.50")})};
+  ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(ReadOf("rates", keys)));
+  EXPECT_EQ(plan.tasks[0].steps.size(), 2u);
   EXPECT_FALSE(plan.merge.tasks[0].batched);
 }
 

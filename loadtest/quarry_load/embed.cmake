@@ -1,0 +1,12 @@
+# quarry_embed(OUTPUT <file.cc> FILES ...): a source with the texts of the files, anew when one changes.
+function(quarry_embed)
+  cmake_parse_arguments(ARG "" "OUTPUT" "FILES" ${ARGN})
+  set(QUARRY_EMBEDDED "")
+  foreach(path IN LISTS ARG_FILES)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
+    get_filename_component(name ${path} NAME)
+    file(READ ${path} text)
+    string(APPEND QUARRY_EMBEDDED "      {\"${name}\", R\"~embedded~(${text})~embedded~\"},\n")
+  endforeach()
+  configure_file(${CMAKE_CURRENT_SOURCE_DIR}/embedded.cc.in ${ARG_OUTPUT} @ONLY)
+endfunction()

@@ -1,0 +1,87 @@
+// The request of each operation, made anew for each call from messages that are reused. One thread.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/ids.h"
+#include "core/base/random.h"
+#include "loadtest/quarry_load/key_chooser.h"
+#include "loadtest/quarry_load/scenario.h"
+#include "quarry/v1/data.pb.h"
+#include "quarry/v1/transaction.pb.h"
+
+namespace quarry::load {
+
+// "/quarry.v1.DataService/Get"; for read_modify_write that of its Get.
+const std::string& MethodOf(const Scenario& scenario, Operation operation);
+const std::string& UpdateMethod();
+
+// Groups of keys that live on the same shard: what a commit may change together.
+using KeysByShard = std::vector<std::vector<int64_t>>;
+
+class RequestBuilder {
+ public:
+  // For thread `thread` of the scenario's. `random` and `commit_keys` outlive this; each group of
+  // `commit_keys` has at least scenario.commit_mutations keys.
+  RequestBuilder(const Scenario& scenario, int thread, Random& random,
+                 const KeysByShard& commit_keys);
+
+  // The next request of the operation. `key` is set to the row it is about, where there is just
+  // one.
+  grpc::ByteBuffer Build(Operation operation, int64_t& key);
+  // The second half of a read_modify_write.
+  grpc::ByteBuffer BuildUpdate(int64_t key);
+  // The insert of this key has ended, well or not.
+  void Inserted(int64_t key) { inserted_.Acknowledge(key); }
+
+ private:
+  // A record whose values are set in place.
+  struct RecordSlots {
+    v1::Value* id = nullptr;
+    v1::Value* balance = nullptr;
+    v1::Value* payload = nullptr;
+  };
+
+  RecordSlots AddColumns(v1::Record& record, bool id, bool balance, bool payload) const;
+  void PrepareMutations();
+  void Fill(const RecordSlots& slots, int64_t id);
+  void SetRandomPayload(std::string& payload);
+  // A UUID when the scenario asks for one, or else "".
+  std::string NextRequestId();
+  grpc::ByteBuffer BuildBatchGet();
+  grpc::ByteBuffer BuildBatchWrite();
+  grpc::ByteBuffer BuildCommit();
+  grpc::ByteBuffer BuildScan() const;
+
+  const Scenario& scenario_;
+  Random& random_;
+  const KeysByShard& commit_keys_;
+  IdGenerator ids_;
+  InsertedKeys inserted_;
+  KeySequence deleted_;
+  KeySequence written_;  // Of batch_write in sequence: not beyond the keys.
+  std::unique_ptr<KeyChooser> keys_;
+  std::string text_;  // Payloads are pieces of it.
+  std::vector<size_t> picked_;
+
+  v1::GetRequest get_;
+  v1::BatchGetRequest batch_get_;
+  v1::InsertRequest insert_;
+  v1::UpdateRequest update_;
+  v1::UpsertRequest upsert_;
+  v1::DeleteRequest delete_;
+  v1::BatchWriteRequest batch_write_;
+  v1::CommitRequest commit_;
+  grpc::ByteBuffer echo_;
+  RecordSlots insert_slots_;
+  RecordSlots update_slots_;
+  RecordSlots upsert_slots_;
+  std::vector<RecordSlots> batch_write_slots_;
+  std::vector<RecordSlots> commit_slots_;
+};
+
+}  // namespace quarry::load

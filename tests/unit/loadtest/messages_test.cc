@@ -1,0 +1,213 @@
+#include <gmock/gmock.h>
+#include <grpcpp/support/proto_buffer_writer.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "loadtest/quarry_load/reply_reader.h"
+#include "loadtest/quarry_load/request_builder.h"
+#include "quarry/v1/shard.pb.h"
+
+namespace quarry::load {
+namespace {
+
+template <typename Message>
+Message Parse(const grpc::ByteBuffer& buffer) {
+  grpc::Slice slice;
+  EXPECT_TRUE(buffer.DumpToSingleSlice(&slice).ok());
+  Message message;
+  EXPECT_TRUE(message.ParseFromArray(slice.begin(), static_cast<int>(slice.size())));
+  return message;
+}
+
+grpc::ByteBuffer Bytes(const google::protobuf::Message& message) {
+  // In pieces, as large messages arrive.
+  const std::string text = message.SerializeAsString();
+  std::vector<grpc::Slice> pieces;
+  for (size_t at = 0; at < text.size(); at += 7) pieces.emplace_back(text.substr(at, 7));
+  return {pieces.data(), pieces.size()};
+}
+
+class RequestBuilderTest : public testing::Test {
+ protected:
+  RequestBuilder Make() { return {scenario_, 0, random_, commit_keys_}; }
+
+  Scenario scenario_;
+  SeededRandom random_{7};
+  KeysByShard commit_keys_ = {{1, 2, 3}, {10, 20}};
+  int64_t key_ = 0;
+};
+
+TEST_F(RequestBuilderTest, ReadsNameTableKeyAndColumns) {
+  scenario_.keys = 5;
+  scenario_.batch = 3;
+  scenario_.read_columns = {"id", "balance"};
+  scenario_.operations = {{Operation::kGet, 1}, {Operation::kBatchGet, 1}};
+  RequestBuilder builder = Make();
+  const auto get = Parse<v1::GetRequest>(builder.Build(Operation::kGet, key_));
+  EXPECT_EQ(get.table(), "usertable");
+  EXPECT_EQ(get.key().values(0).int64_value(), key_);
+  EXPECT_EQ(get.columns_size(), 2);
+  const auto batch = Parse<v1::BatchGetRequest>(builder.Build(Operation::kBatchGet, key_));
+  ASSERT_EQ(batch.keys_size(), 3);
+  for (const v1::Key& key : batch.keys()) {
+    EXPECT_TRUE(key.values(0).int64_value() >= 1 && key.values(0).int64_value() <= 5);
+  }
+  EXPECT_EQ(batch.columns_size(), 2);
+}
+
+TEST_F(RequestBuilderTest, WritesFillTheColumns) {
+  scenario_.value_bytes = 30;
+  scenario_.table = {"accounts", "no", "amount", "note"};
+  RequestBuilder builder = Make();
+  const auto first = Parse<v1::InsertRequest>(builder.Build(Operation::kInsert, key_));
+  EXPECT_EQ(key_, 100'001);
+  EXPECT_EQ(first.table(), "accounts");
+  EXPECT_EQ(first.record().columns().at("no").int64_value(), key_);
+  EXPECT_TRUE(first.record().columns().at("amount").has_int64_value());
+  EXPECT_EQ(first.record().columns().at("note").text_value().size(), 30u);
+  EXPECT_TRUE(first.request_id().empty());
+  const auto second = Parse<v1::InsertRequest>(builder.Build(Operation::kInsert, key_));
+  EXPECT_EQ(second.record().columns().at("no").int64_value(), 100'002);
+  EXPECT_NE(first.record().columns().at("note").text_value(),
+            second.record().columns().at("note").text_value());
+}
+
+TEST_F(RequestBuilderTest, UpdateSetsTheChosenColumns) {
+  for (const UpdatedColumns update :
+       {UpdatedColumns::kBalance, UpdatedColumns::kPayload, UpdatedColumns::kBoth}) {
+    scenario_.update = update;
+    RequestBuilder builder = Make();
+    const auto request = Parse<v1::UpdateRequest>(builder.Build(Operation::kUpdate, key_));
+    EXPECT_EQ(request.key().values(0).int64_value(), key_);
+    EXPECT_EQ(request.record().columns().contains("balance"), update != UpdatedColumns::kPayload);
+    EXPECT_EQ(request.record().columns().contains("payload"), update != UpdatedColumns::kBalance);
+    EXPECT_FALSE(request.record().columns().contains("id"));
+  }
+}
+
+TEST_F(RequestBuilderTest, RequestIdsAreFreshUuids) {
+  scenario_.request_ids = true;
+  RequestBuilder builder = Make();
+  std::set<std::string> ids;
+  for (int i = 0; i < 100; ++i)
+    ids.insert(Parse<v1::DeleteRequest>(builder.Build(Operation::kDelete, key_)).request_id());
+  EXPECT_EQ(ids.size(), 100u);
+  EXPECT_EQ(ids.begin()->size(), 36u);
+}
+
+TEST_F(RequestBuilderTest, SequentialBatchesWriteEachKeyOnceThenStartOver) {
+  scenario_.operations = {{Operation::kBatchWrite, 1}};
+  scenario_.distribution = Distribution::kSequential;
+  scenario_.keys = 10;
+  scenario_.batch = 4;
+  RequestBuilder builder = Make();
+  std::vector<std::vector<int64_t>> batches;
+  for (int i = 0; i < 4; ++i) {
+    batches.emplace_back();
+    const auto request = Parse<v1::BatchWriteRequest>(builder.Build(Operation::kBatchWrite, key_));
+    for (const v1::Mutation& mutation : request.mutations()) {
+      batches.back().push_back(mutation.upsert().record().columns().at("id").int64_value());
+    }
+  }
+  EXPECT_EQ(batches,
+            (std::vector<std::vector<int64_t>>{{1, 2, 3, 4}, {5, 6, 7, 8}, {9, 10}, {1, 2, 3, 4}}));
+}
+
+TEST_F(RequestBuilderTest, CommitChangesDifferentRowsOfOneShard) {
+  scenario_.operations = {{Operation::kCommit, 1}};
+  RequestBuilder builder = Make();
+  for (int i = 0; i < 50; ++i) {
+    const auto request = Parse<v1::CommitRequest>(builder.Build(Operation::kCommit, key_));
+    ASSERT_EQ(request.mutations_size(), 2);
+    const int64_t a = request.mutations(0).update().key().values(0).int64_value();
+    const int64_t b = request.mutations(1).update().key().values(0).int64_value();
+    EXPECT_NE(a, b);
+    EXPECT_EQ(a < 10, b < 10) << a << " " << b;
+  }
+}
+
+TEST_F(RequestBuilderTest, ScanGoesToOneShardOrToAll) {
+  EXPECT_EQ(MethodOf(scenario_, Operation::kSqlScan), "/quarry.v1.ShardService/OnAllShards");
+  EXPECT_EQ(Parse<v1::OnAllShardsRequest>(Make().Build(Operation::kSqlScan, key_)).sql(),
+            "SELECT id, balance, payload FROM usertable");
+  scenario_.shard = "s1";
+  scenario_.sql = "SELECT 1";
+  EXPECT_EQ(MethodOf(scenario_, Operation::kSqlScan), "/quarry.v1.ShardService/OnShard");
+  const auto request = Parse<v1::OnShardRequest>(Make().Build(Operation::kSqlScan, key_));
+  EXPECT_EQ(request.sql(), "SELECT 1");
+  EXPECT_EQ(request.target().shard(), "s1");
+}
+
+TEST_F(RequestBuilderTest, EchoHasItsSize) {
+  scenario_.request_bytes = 77;
+  EXPECT_EQ(Make().Build(Operation::kEcho, key_).Length(), 77u);
+}
+
+TEST(ReplyReaderTest, BatchGetThatLacksRowsHasFailed) {
+  Scenario scenario;
+  scenario.batch = 3;
+  v1::BatchGetResponse response;
+  for (int i = 0; i < 3; ++i) {
+    (*response.add_found()->mutable_record()->mutable_columns())["id"].set_int64_value(i);
+  }
+  grpc::ByteBuffer whole = Bytes(response);
+  const ReplyContent all = ReadReply(scenario, Operation::kBatchGet, whole);
+  EXPECT_EQ(all.items, 3);
+  EXPECT_FALSE(all.failed);
+  response.mutable_found()->RemoveLast();
+  response.add_missing(2);
+  grpc::ByteBuffer part = Bytes(response);
+  const ReplyContent some = ReadReply(scenario, Operation::kBatchGet, part);
+  EXPECT_TRUE(some.failed);
+  EXPECT_EQ(some.error.reason, "ROWS_MISSING");
+  EXPECT_THAT(some.error.message, testing::HasSubstr("1 of 3"));
+}
+
+TEST(ReplyReaderTest, BatchWriteReportsTheFirstMutationThatFailed) {
+  v1::BatchWriteResponse response;
+  response.add_results()->mutable_applied();
+  google::rpc::Status& error = *response.add_results()->mutable_error();
+  error.set_code(grpc::StatusCode::RESOURCE_EXHAUSTED);
+  error.set_message("full");
+  response.add_results()->mutable_applied()->set_etag("e");
+  grpc::ByteBuffer bytes = Bytes(response);
+  const ReplyContent content = ReadReply(Scenario(), Operation::kBatchWrite, bytes);
+  EXPECT_EQ(content.items, 2);
+  EXPECT_TRUE(content.failed);
+  EXPECT_EQ(content.error.code, "RESOURCE_EXHAUSTED");
+  EXPECT_EQ(content.error.message, "full");
+}
+
+TEST(ReplyReaderTest, CountsRowsOfBothStreams) {
+  v1::OnAllShardsResponse response;
+  for (int i = 0; i < 5; ++i)
+    response.mutable_rows()->add_rows()->add_values()->set_text_value("long enough text");
+  grpc::ByteBuffer rows = Bytes(response);
+  EXPECT_EQ(CountRows(rows), 5);
+  v1::OnShardResponse one;
+  one.mutable_rows()->add_rows();
+  grpc::ByteBuffer row = Bytes(one);
+  EXPECT_EQ(CountRows(row), 1);
+  response.mutable_progress()->set_rows(5);
+  grpc::ByteBuffer progress = Bytes(response);
+  EXPECT_EQ(CountRows(progress), 0);
+}
+
+TEST(ReplyReaderTest, EchoOfAnotherSizeHasFailed) {
+  Scenario scenario;
+  const grpc::Slice slice("12345");
+  grpc::ByteBuffer reply(&slice, 1);
+  EXPECT_FALSE(ReadReply(scenario, Operation::kEcho, reply).failed) << "any size will do";
+  scenario.response_bytes = 6;
+  EXPECT_TRUE(ReadReply(scenario, Operation::kEcho, reply).failed);
+}
+
+TEST(ReplyReaderTest, BrokenBytesAreNoRows) {
+  const grpc::Slice slice("\x0a\xff\xff");
+  grpc::ByteBuffer reply(&slice, 1);
+  EXPECT_EQ(CountRows(reply), 0);
+}
+
+}  // namespace
+}  // namespace quarry::load
