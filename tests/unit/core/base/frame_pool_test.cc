@@ -16,8 +16,11 @@ TEST(FramePoolTest, GivesAFreedFrameToTheNextOfItsSize) {
   void* const other = pool.Allocate(200);
   EXPECT_NE(first, other);
   pool.Free(first, 200);
-  EXPECT_NE(pool.Allocate(70), first);
+  void* const smaller = pool.Allocate(70);
+  EXPECT_NE(smaller, first);
   EXPECT_EQ(pool.Allocate(193), first);  // The same step of 64 bytes.
+  pool.Free(first, 193);
+  pool.Free(smaller, 70);
   pool.Free(other, 200);
 }
 
