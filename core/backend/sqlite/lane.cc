@@ -47,7 +47,7 @@ void ReaderLane::Submit(Job job) {
     jobs_.push_back(std::move(job));
     if (std::exchange(running_, true)) return;
   }
-  queue_->Push([self = shared_from_this()] { self->RunOne(); });
+  queue_->Push(Turn(shared_from_this()));
 }
 
 void ReaderLane::RunOne() {
@@ -67,7 +67,13 @@ void ReaderLane::RunOne() {
     }
   }
   // Back to the end of the line, so that one lane cannot keep a thread from the others.
-  queue_->Push([self = shared_from_this()] { self->RunOne(); });
+  queue_->Push(Turn(shared_from_this()));
+}
+
+void ReaderLane::DropJobs() {
+  std::deque<Job> dropped;
+  absl::MutexLock lock(&mutex_);
+  dropped.swap(jobs_);
 }
 
 }  // namespace quarry::sqlite

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -58,7 +59,21 @@ class ReaderLane final : public Lane, public std::enable_shared_from_this<Reader
   void Submit(Job job) override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  // A place in the workers' queue; when it is dropped there, so are the lane's jobs, which may own the lane.
+  class Turn {
+   public:
+    explicit Turn(std::shared_ptr<ReaderLane> lane) : lane_(std::move(lane)) {}
+    Turn(Turn&&) = default;
+    ~Turn() {
+      if (lane_ != nullptr) lane_->DropJobs();
+    }
+    void operator()() { std::exchange(lane_, nullptr)->RunOne(); }
+
+   private:
+    std::shared_ptr<ReaderLane> lane_;
+  };
   void RunOne() ABSL_LOCKS_EXCLUDED(mutex_);
+  void DropJobs() ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::shared_ptr<WorkerQueue> queue_;
   std::unique_ptr<Connection> connection_;  // Used by the job that runs; there is one at most.
