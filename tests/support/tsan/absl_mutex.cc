@@ -39,14 +39,15 @@ void AfterLock(void* mutex, unsigned flags) { __tsan_mutex_post_lock(mutex, flag
 void BeforeUnlock(void* mutex, unsigned flags) { __tsan_mutex_pre_unlock(mutex, flags); }
 void AfterUnlock(void* mutex, unsigned flags) { __tsan_mutex_post_unlock(mutex, flags); }
 
-// A wait gives the lock up and takes it again. abseil's waits call each other: only the outermost counts.
+// A wait gives up the lock, when it is held, and returns with it. abseil's waits call each other: only the outermost
+// counts.
 class Waiting {
  public:
-  explicit Waiting(void* mutex) : mutex_(inside_ ? nullptr : mutex) {
+  explicit Waiting(void* mutex, bool held = true) : mutex_(inside_ ? nullptr : mutex) {
     if (mutex_ == nullptr) return;
     inside_ = true;
-    BeforeUnlock(mutex_, 0);
-    AfterUnlock(mutex_, 0);
+    if (held) BeforeUnlock(mutex_, 0);
+    if (held) AfterUnlock(mutex_, 0);
     BeforeLock(mutex_, 0);
   }
   ~Waiting() {
@@ -56,27 +57,6 @@ class Waiting {
   }
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
-
- private:
-  static inline thread_local bool inside_ = false;
-  void* const mutex_;
-};
-
-// The same for a lock that is taken once a condition holds.
-class ConditionalLock {
- public:
-  explicit ConditionalLock(void* mutex) : mutex_(inside_ ? nullptr : mutex) {
-    if (mutex_ == nullptr) return;
-    inside_ = true;
-    BeforeLock(mutex_, 0);
-  }
-  ~ConditionalLock() {
-    if (mutex_ == nullptr) return;
-    AfterLock(mutex_, 0);
-    inside_ = false;
-  }
-  ConditionalLock(const ConditionalLock&) = delete;
-  ConditionalLock& operator=(const ConditionalLock&) = delete;
 
  private:
   static inline thread_local bool inside_ = false;
@@ -95,7 +75,6 @@ using ::quarry::AfterLock;
 using ::quarry::AfterUnlock;
 using ::quarry::BeforeLock;
 using ::quarry::BeforeUnlock;
-using ::quarry::ConditionalLock;
 using ::quarry::kReader;
 using ::quarry::RealFunction;
 using ::quarry::Waiting;
@@ -164,21 +143,21 @@ bool Mutex::AwaitWithDeadline(const Condition& condition, Time deadline) {
 
 void Mutex::LockWhen(const Condition& condition) {
   static auto* const real = RealFunction<void(Mutex*, const Condition&)>("5Mutex8LockWhenERKNS0_9ConditionE");
-  const ConditionalLock lock(this);
+  const Waiting wait(this, /*held=*/false);
   real(this, condition);
 }
 
 bool Mutex::LockWhenWithTimeout(const Condition& condition, Duration timeout) {
   static auto* const real = RealFunction<bool(Mutex*, const Condition&, Duration)>(
       "5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE");
-  const ConditionalLock lock(this);
+  const Waiting wait(this, /*held=*/false);
   return real(this, condition, timeout);
 }
 
 bool Mutex::LockWhenWithDeadline(const Condition& condition, Time deadline) {
   static auto* const real = RealFunction<bool(Mutex*, const Condition&, Time)>(
       "5Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE");
-  const ConditionalLock lock(this);
+  const Waiting wait(this, /*held=*/false);
   return real(this, condition, deadline);
 }
 
