@@ -34,11 +34,15 @@ absl::Status SecondShard(const std::string& what) {
                    absl::StrCat(what, "; a transaction takes one shard, so keep to keys of one shard"));
 }
 
-// The error of an atomic write, with the place of the mutation that failed.
+// The error of an atomic write, with the place of the mutation that failed where there are several.
 absl::Status AtItem(const absl::Status& status, bool indexed_paths) {
-  const ErrorDetail detail = DetailOf(status);
+  ErrorDetail detail = DetailOf(status);
   const auto item = detail.facts.find("item");
-  if (!indexed_paths || item == detail.facts.end()) return status;
+  if (item == detail.facts.end()) return status;
+  if (!indexed_paths) {
+    detail.facts.erase(item);
+    return MakeError(status.code(), std::string(status.message()), detail);
+  }
   return WithMessage(status, absl::StrCat("mutations[", item->second, "]: ", std::string(status.message())));
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "google/protobuf/stubs/logging.h"
 #include "nlohmann/json.hpp"
 #include "spdlog/pattern_formatter.h"
 #include "spdlog/sinks/stdout_sinks.h"
@@ -30,6 +31,11 @@ class JsonFormatter final : public spdlog::formatter {
   std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
 };
 
+// Protobuf tells of malformed requests on its own; their callers get the error, so it is no news to operators.
+void LogProtobuf(google::protobuf::LogLevel, const char*, int, const std::string& message) {
+  spdlog::debug("protobuf: {}", message);
+}
+
 }  // namespace
 
 std::shared_ptr<spdlog::logger> StartLogging(const LogConfig& config) {
@@ -41,6 +47,7 @@ std::shared_ptr<spdlog::logger> StartLogging(const LogConfig& config) {
     logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
   }
   spdlog::set_default_logger(logger);
+  google::protobuf::SetLogHandler(&LogProtobuf);
   return logger;
 }
 

@@ -71,7 +71,7 @@ absl::Status ConstraintError(sqlite3* db, int code, std::string_view shard) {
   if (const size_t colon = what.find("constraint failed: "); colon != std::string::npos) {
     what = what.substr(colon + std::strlen("constraint failed: "));
   }
-  Facts facts{{"shard", std::string(shard)}, {"constraint", ""}};
+  Facts facts{{"shard", std::string(shard)}};
   constexpr auto kCode = absl::StatusCode::kFailedPrecondition;
   switch (code) {
     case SQLITE_CONSTRAINT_UNIQUE:
@@ -100,9 +100,11 @@ absl::Status ConstraintError(sqlite3* db, int code, std::string_view shard) {
       return Make(kCode, reason::kConstraintViolation, absl::StrCat("a trigger refused the write", On(shard)),
                   std::move(facts));
     default: {
-      if (code == SQLITE_CONSTRAINT_CHECK && IsName(what)) facts["constraint"] = what;
-      const std::string message = absl::StrCat("a check constraint does not hold", On(shard),
-                                               facts["constraint"].empty() ? "" : ": ", facts["constraint"]);
+      // Without a name SQLite gives the expression, which may quote the schema's values.
+      const bool named = code == SQLITE_CONSTRAINT_CHECK && IsName(what);
+      if (named) facts["constraint"] = what;
+      const std::string message =
+          absl::StrCat("a check constraint does not hold", On(shard), named ? ": " : "", named ? what : "");
       return Make(kCode, reason::kConstraintViolation, message, std::move(facts));
     }
   }

@@ -167,6 +167,7 @@ TEST_P(RowsTest, ConstraintsAreNamedAndNothingIsApplied) {
   EXPECT_THAT(status, unique);
   EXPECT_EQ(Fact(status, "columns"), "email");
   EXPECT_FALSE(Fact(status, "constraint").empty());
+  EXPECT_EQ(Fact(status, "item"), "") << "one mutation has no place among others";
   EXPECT_EQ(status.message().find(email), absl::string_view::npos) << "row data stays out of errors";
   status = client().Update("customers", {first}, {{"visits", -1}}).status();
   EXPECT_THAT(status, violated);

@@ -177,6 +177,20 @@ TEST_P(SqlStreamsTest, LimitsEndAStreamAndUndoAWrite) {
   }
 }
 
+TEST_P(SqlStreamsTest, ARowLargerThanAMessageEndsTheStreamWithItsReason) {
+  const auto row_of = [this](int64_t bytes) {
+    return SqlOn(0, postgres() ? absl::StrCat("SELECT repeat('x', ", bytes, ")")
+                               : absl::StrCat("SELECT hex(zeroblob(", bytes / 2, "))"));
+  };
+  const Streamed fits = ReadAll(raw().OnShard(row_of(3 << 20), Soon()));
+  ASSERT_THAT(fits.status, IsOk());
+  EXPECT_EQ(fits.rows(), 1);
+  const Streamed streamed = ReadAll(raw().OnShard(row_of(5 << 20), Soon()));
+  EXPECT_THAT(streamed.status, Fails(absl::StatusCode::kResourceExhausted, reason::kLimitExceeded));
+  EXPECT_EQ(streamed.rows(), 0);
+  EXPECT_THAT(ReadAll(raw().OnShard(row_of(10), Soon())).status, IsOk()) << "the session is as good as before";
+}
+
 TEST_P(SqlStreamsTest, AFailingShardEndsTheCallOrIsReportedBesideTheOthers) {
   AddCustomer(0);
   const int64_t only = AddCustomer(1);
