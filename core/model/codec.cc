@@ -105,6 +105,7 @@ class Reader {
   absl::StatusOr<absl::Status> ReadStatus();
   absl::StatusOr<StatementResult> ReadStatementResult();
   bool empty() const { return left_.empty(); }
+  std::string_view left() const { return left_; }
   static absl::Status Cut() { return absl::DataLossError("stored reply is cut or not of a known form"); }
 
  private:
@@ -257,6 +258,13 @@ void AppendValue(const Value& value, std::string* out) {
     default:
       AppendString(value.text(), out);
   }
+}
+
+absl::StatusOr<Value> TakeValue(std::string_view* bytes) {
+  Reader reader(*bytes);
+  QUARRY_ASSIGN_OR_RETURN(Value value, reader.ReadValue(0));
+  *bytes = reader.left();
+  return value;
 }
 
 std::string EncodeTaskResult(const TaskResult& result) {

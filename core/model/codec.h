@@ -17,5 +17,7 @@ absl::StatusOr<TaskResult> DecodeTaskResult(std::string_view bytes);
 // The canonical bytes of one value: equal values give equal bytes on every machine, except that 0.0 and -0.0 differ.
 // Also feeds etags.
 void AppendValue(const Value& value, std::string* out);
+// Takes what AppendValue wrote from the front of `bytes`; kDataLoss when there is no whole value.
+absl::StatusOr<Value> TakeValue(std::string_view* bytes);
 
 }  // namespace quarry

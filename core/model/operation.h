@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "core/model/ids.h"
 #include "core/model/statement.h"
 #include "core/model/value.h"
@@ -23,6 +24,13 @@ struct Target {
   bool empty() const { return shards.empty() && !all_shards && !key.has_value(); }
 };
 
+// How old an answer may be.
+struct Freshness {
+  absl::Duration age_max;  // Zero: it is asked for now.
+  // All of the request that decides the answer; only then may an earlier answer to the same bytes be given.
+  std::string key;
+};
+
 // Rows by key: one for Get, many for BatchGet.
 struct ReadOperation {
   std::string table;
@@ -30,6 +38,7 @@ struct ReadOperation {
   std::vector<std::string> columns;  // Empty: all.
   Target target;                     // Overrides the route of a reference table's read; else empty.
   bool allow_partial = false;        // A shard that does not answer is reported instead of failing the read.
+  Freshness freshness;
 };
 
 enum class MutationKind : uint8_t { kInsert, kUpdate, kUpsert, kDelete };
@@ -86,6 +95,7 @@ struct ServedBy {
   std::vector<ShardId> asked;
   std::vector<ShardId> answered;
   Epoch epoch{};
+  std::optional<absl::Duration> age;  // Of an answer that was given before and kept.
 };
 
 // A row read or returned by key. `row` holds the asked columns.

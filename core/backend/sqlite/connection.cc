@@ -10,6 +10,7 @@
 #include "core/backend/sqlite/authorize.h"
 #include "core/backend/sqlite/errors.h"
 #include "core/backend/sqlite/hash_functions.h"
+#include "core/backend/sqlite/query_functions.h"
 #include "core/backend/sqlite/unique_index.h"
 #include "core/backend/sqlite/values.h"
 #include "core/base/error.h"
@@ -138,7 +139,8 @@ absl::Status Connection::Configure() {
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
   sqlite3_progress_handler(handle_, kProgressSteps, &Connection::OnProgress, this);
   sqlite3_set_authorizer(handle_, &Connection::OnAuthorize, this);
-  return RegisterHashFunctions(handle_);
+  QUARRY_RETURN_IF_ERROR(RegisterHashFunctions(handle_));
+  return RegisterQueryFunctions(handle_);
 }
 
 int Connection::OnProgress(void* connection) {

@@ -60,6 +60,7 @@ void ReadColumns(sqlite3* db, bool without_rowid, TableSchema* schema, std::vect
     column.has_default = row[3] == "1" || is_rowid;
     column.generated = row[5] == "2" || row[5] == "3";
     column.deterministic_text = ByteOrder(db, schema->name, column.name);
+    column.byte_order = column.deterministic_text;
     if (column.type.kind == TypeKind::kUnknown) wrong->push_back(WrongType(schema->name, row[0], row[1]));
     schema->columns.push_back(std::move(column));
   }
