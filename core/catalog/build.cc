@@ -87,8 +87,8 @@ class TableCheck {
     }
   }
 
-  // The agreed schema; null when something was found.
-  const TableSchema* Run() {
+  // The agreed schema; nullopt when something was found.
+  std::optional<TableSchema> Run() {
     const size_t before = findings_.size();
     if (!missing_.empty()) {
       Add("", absl::StrCat("the table is missing on ", absl::StrJoin(missing_, ", "), "; create it there"));
@@ -101,10 +101,23 @@ class TableCheck {
       CheckPrimaryKey();
       CheckShardKey();
     }
-    return findings_.size() == before ? present_.front().schema : nullptr;
+    if (findings_.size() != before) return std::nullopt;
+    return Agreed();
   }
 
  private:
+  // The first shard's, but text has byte order only where all have it.
+  TableSchema Agreed() const {
+    TableSchema schema = *present_.front().schema;
+    for (Column& column : schema.columns) {
+      for (const Witness& witness : present_) {
+        const Column* other = FindColumn(*witness.schema, column.name);
+        column.byte_order = column.byte_order && other != nullptr && other->byte_order;
+      }
+    }
+    return schema;
+  }
+
   void Add(const std::string& column, const std::string& what) {
     findings_.push_back(absl::StrCat(declaration_.name, column.empty() ? "" : ".", column, ": ", what));
   }
@@ -252,6 +265,14 @@ void CheckSharedKeys(const std::vector<Table>& tables, std::vector<std::string>&
   }
 }
 
+void CheckDeclaredRelations(const std::vector<Table>& tables, std::vector<std::string>& findings) {
+  Tables by_name;
+  for (const Table& table : tables) by_name.emplace(table.name(), table);
+  for (const Table& table : tables) {
+    for (std::string& finding : CheckRelations(table, by_name)) findings.push_back(std::move(finding));
+  }
+}
+
 absl::Status Mismatch(const std::vector<std::string>& findings) {
   return MakeError(absl::StatusCode::kFailedPrecondition, reason::kSchemaMismatch,
                    absl::StrCat("the databases do not fit the declared tables; ", findings.size(),
@@ -273,10 +294,11 @@ absl::StatusOr<Catalog> BuildCatalog(const std::vector<TableDeclaration>& declar
       pending.emplace(declaration.name, declaration.shard);
       continue;
     }
-    const TableSchema* schema = TableCheck(declaration, std::move(witnesses), findings).Run();
-    if (schema != nullptr) tables.emplace_back(declaration, *schema);
+    std::optional<TableSchema> schema = TableCheck(declaration, std::move(witnesses), findings).Run();
+    if (schema.has_value()) tables.emplace_back(declaration, *std::move(schema));
   }
   CheckSharedKeys(tables, findings);
+  CheckDeclaredRelations(tables, findings);
   if (!findings.empty()) return Mismatch(findings);
   return Catalog(std::move(tables), std::move(pending));
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "core/base/did_you_mean.h"
 
@@ -47,8 +48,54 @@ Catalog::Catalog(std::vector<Table> tables, std::map<std::string, std::string, s
     : pending_(std::move(pending)) {
   for (Table& table : tables) {
     std::string name = table.name();
+    keeps_answers_ |= table.declaration().cache_age_max > absl::ZeroDuration();
     tables_.emplace(std::move(name), std::move(table));
   }
+  relations_ = RelationsOf(tables_);
+}
+
+const std::vector<Relation>& Catalog::relations(std::string_view table) const {
+  static const std::vector<Relation> kNone;
+  const auto found = relations_.find(table);
+  return found == relations_.end() ? kNone : found->second;
+}
+
+std::vector<std::string> Catalog::WrittenWith(const std::string& table) const {
+  std::vector<std::string> written = {table};
+  for (size_t i = 0; i < written.size(); ++i) {
+    for (const Relation& relation : relations(written[i])) {
+      const bool known = std::find(written.begin(), written.end(), relation.related_table) != written.end();
+      if (relation.many && !known) written.push_back(relation.related_table);
+    }
+  }
+  return written;
+}
+
+absl::StatusOr<const Relation*> Catalog::FindRelation(std::string_view table, std::string_view name) const {
+  std::vector<std::string> all;
+  std::vector<std::string> alike;
+  for (const Relation& relation : relations(table)) {
+    if (relation.name == name) return &relation;
+    all.push_back(relation.name);
+    if (relation.plain_name == name) alike.push_back(relation.name);
+  }
+  const std::string from(table);
+  const std::string wanted(name);
+  if (alike.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("several relations lead from table \"", from, "\" to \"", wanted,
+                                                   "\"; name one of them: ", absl::StrJoin(alike, ", ")));
+  }
+  return absl::NotFoundError(absl::StrCat("table \"", from, "\" has no relation \"", wanted, "\"", DidYouMean(name, all),
+                                          all.empty() ? "; it has none at all" : absl::StrCat("; it has ", absl::StrJoin(all, ", "))));
+}
+
+bool SameFamily(const ColumnType& a, const ColumnType& b) {
+  if (a.array || b.array || a.kind == TypeKind::kUnknown || b.kind == TypeKind::kUnknown) return a == b && a.array;
+  const auto integer = [](TypeKind kind) {
+    return kind == TypeKind::kInt16 || kind == TypeKind::kInt32 || kind == TypeKind::kInt64;
+  };
+  const auto floating = [](TypeKind kind) { return kind == TypeKind::kFloat || kind == TypeKind::kDouble; };
+  return a == b || (integer(a.kind) && integer(b.kind)) || (floating(a.kind) && floating(b.kind));
 }
 
 absl::StatusOr<const Table*> Catalog::FindTable(std::string_view name) const {

@@ -14,7 +14,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "core/base/error.h"
+#include "core/catalog/relations.h"
 #include "core/model/statement.h"
 #include "core/model/type.h"
 #include "core/model/value.h"
@@ -36,6 +38,8 @@ struct TableDeclaration {
   std::string co_located_with;         // Sharded: the table whose shard key and resolver it shares.
   std::string shard;                   // Single only.
   bool scatter_allowed = true;
+  std::vector<RelationDeclaration> relations;
+  absl::Duration cache_age_max;  // How long an answer may be kept for callers who accept its age; zero: not at all.
 };
 
 struct Column {
@@ -45,6 +49,8 @@ struct Column {
   bool has_default = false;       // The database fills it in when absent.
   bool generated = false;         // The database computes it always: it cannot be written.
   bool deterministic_text = true;  // Text equality is byte equality.
+  bool byte_order = true;          // Text is ordered by its bytes on every shard.
+  bool enumeration = false;        // A native type that is a list of labels.
 };
 
 struct UniqueConstraint {
@@ -111,19 +117,34 @@ class Catalog {
   explicit Catalog(std::vector<Table> tables, std::map<std::string, std::string, std::less<>> pending = {});
   // kNotFound TABLE_NOT_FOUND with "did you mean"; kUnavailable SHARD_UNAVAILABLE for a pending table.
   absl::StatusOr<const Table*> FindTable(std::string_view name) const;
-  const std::map<std::string, Table, std::less<>>& tables() const { return tables_; }
+  const Tables& tables() const { return tables_; }
+  // Of a table of this catalog; none for any other name.
+  const std::vector<Relation>& relations(std::string_view table) const;
+  // The relation by its name. Plain statuses without a path: kNotFound when there is none ("did you mean"), kInvalidArgument when
+  // the name is that of a table to which several relations lead: the message names them.
+  absl::StatusOr<const Relation*> FindRelation(std::string_view table, std::string_view name) const;
+  // Whether some table's answers may be kept.
+  bool keeps_answers() const { return keeps_answers_; }
+  // The table and those whose rows go or change with its rows, by foreign keys that cascade or may.
+  std::vector<std::string> WrittenWith(const std::string& table) const;
 
  private:
-  std::map<std::string, Table, std::less<>> tables_;
+  bool keeps_answers_ = false;
+  Tables tables_;
+  std::map<std::string, std::vector<Relation>, std::less<>> relations_;
   std::map<std::string, std::string, std::less<>> pending_;
 };
+
+// Values of both types can be compared with each other: one kind, or both integers, or both floats; arrays with like arrays.
+bool SameFamily(const ColumnType& a, const ColumnType& b);
 
 // Joins declarations with what the shards' databases said. Every difference between shards is reported at once,
 // column by column; also refused: a missing table, no primary key, an unknown shard-key column, a shard key whose type
 // has no stable hash (float, json, …) or whose text is not compared by bytes, co-location of unlike keys, one resolver for
 // keys of unlike types. kFailedPrecondition SCHEMA_MISMATCH, one line per finding.
 // `schemas` holds the shards that answered; at least one. A single-shard table whose shard is not among them is pending.
-// Column order and the names of unique constraints and foreign keys are those of the first shard: they may differ.
+// Column order and the names of unique constraints and foreign keys are those of the first shard: they may differ. Text has byte
+// order where every shard says so. Declared relations must name columns that exist and can be compared.
 absl::StatusOr<Catalog> BuildCatalog(const std::vector<TableDeclaration>& declarations,
                                      const std::vector<ShardSchema>& schemas);
 

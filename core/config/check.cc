@@ -14,6 +14,8 @@
 namespace quarry {
 namespace {
 
+constexpr size_t kSecretBytesMin = 16;
+
 // The position of the deepest part of the way that the tree has.
 ConfigPosition PositionOf(const ConfigNode& root, std::initializer_list<std::string> way) {
   const ConfigNode* node = &root;
@@ -87,6 +89,12 @@ class WholeCheck {
     if (limits.message_bytes < limits.reply_bytes) {
       Add({"limits", "message_bytes"}, "is less than limits.reply_bytes: a full reply would not fit");
     }
+    if (limits.page_rows_max < limits.page_rows) {
+      Add({"limits", "page_rows_max"}, "is less than limits.page_rows");
+    }
+    if (!config_.tokens.secret.empty() && config_.tokens.secret.size() < kSecretBytesMin) {
+      Add({"tokens", "secret"}, "is shorter than 16 bytes and could be guessed; `openssl rand -hex 32` makes one");
+    }
     if (config_.transactions.idle_timeout_max < config_.transactions.idle_timeout) {
       Add({"transactions", "idle_timeout_max"}, "is less than transactions.idle_timeout");
     }
@@ -122,6 +130,11 @@ class WholeCheck {
     CheckName(table, "shard", table.shard, shard_names_, "shard");
     CheckName(table, "resolver", table.resolver, resolver_names_, "resolver");
     CheckName(table, "co_located_with", table.co_located_with, table_names_, "table");
+    for (const RelationDeclaration& relation : table.relations) {
+      if (relation.table.empty() || tables_.contains(relation.table)) continue;
+      Add({"tables", table.name, "relations", relation.name, "table"},
+          absl::StrCat("no table is named \"", relation.table, "\"", DidYouMean(relation.table, table_names_)));
+    }
   }
 
   // Follows co_located_with to the table that has the resolver.

@@ -36,6 +36,7 @@ struct ListenConfig {
 struct LogConfig {
   std::string level = "info";   // debug, info, warn, error
   std::string format = "text";  // text, json
+  absl::Duration slow_query = absl::Seconds(1);  // Queries that take as long are logged by their shape; zero: none.
 };
 
 // Bounds per loop and shard.
@@ -89,7 +90,18 @@ struct LimitsConfig {
   int64_t reply_bytes = 3 << 20;
   int64_t message_bytes = 4 << 20;
   int64_t scatter_width = 16;
+  int64_t page_rows = 100;        // Of a page whose size nobody gave.
+  int64_t page_rows_max = 1'000;
+  int64_t bulk_rows = 1'000;      // Of one batch of UpdateWhere and DeleteWhere.
   int64_t calls_max = 4'096;  // In flight, in the whole process.
+};
+
+struct CacheConfig {
+  int64_t bytes = 16 << 20;  // Of kept answers, for each loop.
+};
+
+struct TokensConfig {
+  std::string secret;  // Of page and resume tokens; empty: one that the gateway makes and keeps in data_dir.
 };
 
 struct BreakerConfig {
@@ -113,6 +125,8 @@ struct Config {
   TransactionConfig transactions;
   absl::Duration requests_keep = absl::Hours(24);
   LimitsConfig limits;
+  CacheConfig cache;
+  TokensConfig tokens;
   bool raw_sql_enabled = true;
   BreakerConfig breaker;
   absl::Duration drain_timeout = absl::Seconds(30);

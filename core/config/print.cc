@@ -34,6 +34,9 @@ ConfigNode& At(ConfigNode& root, const std::string& path) {
   return *node;
 }
 
+// In place of a secret; long enough to be read again.
+constexpr char kHiddenSecret[] = "***hidden secret***";
+
 ConfigNode SettingNode(const ConfigSetting& setting) {
   return setting.unit == ConfigUnit::kText ? Text(SettingText(setting)) : Scalar(SettingText(setting), false);
 }
@@ -122,6 +125,15 @@ ConfigNode TableNode(const TableDeclaration& table) {
       node.Child("scatter", {}) = Scalar(table.scatter_allowed ? "allow" : "deny", false);
       break;
   }
+  if (table.cache_age_max > absl::ZeroDuration()) {
+    node.Child("cache_max_age", {}) = Scalar(absl::FormatDuration(table.cache_age_max), false);
+  }
+  for (const RelationDeclaration& relation : table.relations) {
+    ConfigNode& printed = node.Child("relations", {}).Child(relation.name, {});
+    printed.Child("table", {}) = Text(relation.table);
+    printed.Child("columns", {}) = Texts(relation.columns);
+    printed.Child("references", {}) = Texts(relation.references);
+  }
   return node;
 }
 
@@ -130,7 +142,11 @@ ConfigNode TableNode(const TableDeclaration& table) {
 std::string PrintConfig(const Config& config) {
   Config copy = config;
   ConfigNode root;
-  for (const ConfigSetting& setting : GlobalSettings(copy)) At(root, setting.path) = SettingNode(setting);
+  if (!copy.tokens.secret.empty()) copy.tokens.secret = kHiddenSecret;
+  for (const ConfigSetting& setting : GlobalSettings(copy)) {
+    // A text that is not set has no form that could be read again.
+    if (!SettingText(setting).empty()) At(root, setting.path) = SettingNode(setting);
+  }
   for (const ShardConfig& shard : config.shards) {
     root.Child("shards", {}).Child(shard.name, {}) = ShardNode(shard, config.pools);
   }

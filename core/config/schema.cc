@@ -181,6 +181,10 @@ std::vector<ConfigKey> StructuredKeys() {
       {"tables.<name>.co_located_with", "text", "", "", ""},
       {"tables.<name>.shard", "text", "", "", ""},
       {"tables.<name>.scatter", "one of allow, deny", "allow", "", ""},
+      {"tables.<name>.cache_max_age", "duration", "0", "0 to 1h", ""},
+      {"tables.<name>.relations.<name>.table", "text", "", "", ""},
+      {"tables.<name>.relations.<name>.columns", "text or list of text", "", "", ""},
+      {"tables.<name>.relations.<name>.references", "text or list of text", "", "", ""},
   };
 }
 
@@ -195,6 +199,10 @@ std::vector<ConfigSetting> PoolSettings(const std::string& prefix, PoolConfig& p
   };
 }
 
+ConfigSetting CacheAgeSetting(const std::string& table_path, TableDeclaration& table) {
+  return Time(table_path + ".cache_max_age", &table.cache_age_max, 0, kHour);
+}
+
 std::vector<ConfigSetting> GlobalSettings(Config& config) {
   std::vector<ConfigSetting> settings = {
       Text("deployment", &config.deployment),
@@ -203,6 +211,7 @@ std::vector<ConfigSetting> GlobalSettings(Config& config) {
       Text("listen.http", &config.listen.http),
       Choice("log.level", &config.log.level, {"debug", "info", "warn", "error"}),
       Choice("log.format", &config.log.format, {"text", "json"}),
+      Time("log.slow_query", &config.log.slow_query, 0, kHour),
       Count("loops", &config.loops, 0, 256),
   };
   for (ConfigSetting& setting : PoolSettings("pools", config.pools)) settings.push_back(std::move(setting));
@@ -216,7 +225,12 @@ std::vector<ConfigSetting> GlobalSettings(Config& config) {
       Bytes("limits.reply_bytes", &config.limits.reply_bytes, kKib, 64 * kMib),
       Bytes("limits.message_bytes", &config.limits.message_bytes, 4 * kKib, 64 * kMib),
       Count("limits.scatter_width", &config.limits.scatter_width, 1, 1'024),
+      Count("limits.page_rows", &config.limits.page_rows, 1, 100'000),
+      Count("limits.page_rows_max", &config.limits.page_rows_max, 1, 100'000),
+      Count("limits.bulk_rows", &config.limits.bulk_rows, 1, 100'000),
       Count("limits.calls_max", &config.limits.calls_max, 1, 1'000'000),
+      Bytes("cache.bytes", &config.cache.bytes, 0, kGib),
+      Text("tokens.secret", &config.tokens.secret),
       Flag("raw_sql.enabled", &config.raw_sql_enabled),
       Count("breaker.faults", &config.breaker.faults, 1, 1'000),
       Time("breaker.probe_interval", &config.breaker.probe_interval, 10, 10 * kMinute),

@@ -30,6 +30,9 @@ std::vector<ConfigSetting> GlobalSettings(Config& config);
 // Those of a pool, below `prefix` ("pools", "shards.s0.pool").
 std::vector<ConfigSetting> PoolSettings(const std::string& prefix, PoolConfig& pool);
 
+// How long a table's answers are kept; `table` outlives the result.
+ConfigSetting CacheAgeSetting(const std::string& table_path, TableDeclaration& table);
+
 // "QUARRY_LISTEN_GRPC" for "listen.grpc".
 std::string EnvironmentName(const std::string& path);
 

@@ -214,8 +214,50 @@ void ReadShardedTable(const ConfigNode& node, const std::string& path, TableDecl
   }
 }
 
+void ReadRelation(const ConfigNode& node, const std::string& path, RelationDeclaration& relation, ConfigReport& report) {
+  if (!CheckSection(node, path, "tables.<name>.relations.<name>", report)) return;
+  const ConfigNode* table = node.Find("table");
+  const ConfigNode* columns = node.Find("columns");
+  const ConfigNode* references = node.Find("references");
+  if (table == nullptr || columns == nullptr || references == nullptr) {
+    report.Add(node.at, path, "needs the related table, its columns (references), and the columns that equal them (columns)");
+    return;
+  }
+  relation.table = ReadText(*table, path + ".table", report).value_or("");
+  relation.columns = ReadTexts(*columns, path + ".columns", report);
+  relation.references = ReadTexts(*references, path + ".references", report);
+  if (columns->is_list() && columns->items.empty()) report.Add(columns->at, path + ".columns", "names no column");
+  if (relation.columns.size() != relation.references.size()) {
+    report.Add(references->at, path + ".references",
+               absl::StrCat("has ", relation.references.size(), " columns, but columns has ", relation.columns.size()));
+  }
+}
+
+void ReadRelations(const ConfigNode& table_node, const std::string& table_path, TableDeclaration& table,
+                   ConfigReport& report) {
+  const ConfigNode* node = table_node.Find("relations");
+  if (node == nullptr || node->is_null()) return;
+  const std::string path = table_path + ".relations";
+  if (!node->is_map()) {
+    report.Add(node->at, path, "expects a section with one key for each relation");
+    return;
+  }
+  for (size_t i = 0; i < node->items.size(); ++i) {
+    const ConfigNode::Key& key = node->keys[i];
+    if (!IsPlainName(key.name)) report.Add(key.at, JoinPath(path, key.name), kNameRule);
+    RelationDeclaration relation;
+    relation.name = key.name;
+    ReadRelation(node->items[i], JoinPath(path, key.name), relation, report);
+    table.relations.push_back(std::move(relation));
+  }
+}
+
 void ReadTable(const ConfigNode& node, const std::string& path, TableDeclaration& table, ConfigReport& report) {
   if (!CheckSection(node, path, "tables.<name>", report)) return;
+  ReadRelations(node, path, table, report);
+  if (const ConfigNode* age = node.Find("cache_max_age"); age != nullptr) {
+    ReadSetting(CacheAgeSetting(path, table), *age, report);
+  }
   const std::optional<TableKind> kind = ReadKind(node, path, report);
   if (!kind.has_value()) return;
   table.kind = *kind;

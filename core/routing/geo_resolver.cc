@@ -49,6 +49,43 @@ class GeoResolver final : public Resolver {
     return match.shard;
   }
 
+  absl::StatusOr<ShardSet> ResolvePrefix(absl::Span<const Value> prefix) const override {
+    std::vector<std::optional<Value>> key(prefix.begin(), prefix.end());
+    key.resize(std::max(key.size(), std::max(width_min_, identity_.width)));
+    return ResolvePartial(key);
+  }
+
+  // From the most specific level down: its regions that agree with what is known may hold the key; where one is known to match,
+  // nothing below it can.
+  absl::StatusOr<ShardSet> ResolvePartial(absl::Span<const std::optional<Value>> key) const override {
+    if (key.size() < width_min_) return shards_;
+    std::vector<ShardId> found;
+    for (const Level& level : levels_) {
+      std::vector<size_t> parts;  // Of a region's place: those that are known.
+      Key known;
+      for (size_t i = 0; i < level.positions.size(); ++i) {
+        const std::optional<Value>& part = key[level.positions[i]];
+        if (!part.has_value()) continue;
+        parts.push_back(i);
+        known.push_back(*part);
+      }
+      const std::optional<KeyProbe> probe = ProbeOf(known);
+      if (!probe.has_value()) return shards_;
+      if (parts.size() == level.positions.size()) {
+        const auto region = level.regions.find(*probe);
+        if (region == level.regions.end()) continue;
+        found.push_back(region->second.shard);
+        return ToShardSet(std::move(found));
+      }
+      for (const auto& [place, region] : level.regions) {
+        const std::optional<KeyProbe> same_parts = ProbeOf(place.parts, parts);
+        if (parts.empty() || (same_parts.has_value() && SameKey(*probe, Store(*same_parts)))) found.push_back(region.shard);
+      }
+    }
+    if (rest_) found.push_back(*rest_);
+    return ToShardSet(std::move(found));
+  }
+
   absl::StatusOr<RouteExplanation> Explain(absl::Span<const Value> key) const override {
     QUARRY_ASSIGN_OR_RETURN(const Match match, Find(key));
     RouteExplanation explanation;

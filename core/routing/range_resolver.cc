@@ -155,6 +155,21 @@ class RangeResolver final : public Resolver {
     return ToShardSet(std::move(found));
   }
 
+  absl::StatusOr<ShardSet> ResolvePrefix(absl::Span<const Value> prefix) const override {
+    QUARRY_ASSIGN_OR_RETURN(const Point point, PointOf(prefix));
+    // A segment that starts within the prefix holds keys of it, one that starts beyond does not.
+    const auto starts_beyond = [](const Point& at, const Segment& segment) {
+      const size_t width = std::min(at.size(), segment.start.size());
+      return Compare(Bound(segment.start.begin(), segment.start.begin() + static_cast<std::ptrdiff_t>(width)), at) > 0;
+    };
+    const auto end = std::upper_bound(segments_.begin(), segments_.end(), point, starts_beyond);
+    std::vector<ShardId> found;
+    for (size_t i = SegmentOf(point); i < static_cast<size_t>(end - segments_.begin()); ++i) {
+      found.push_back(segments_[i].shard);
+    }
+    return ToShardSet(std::move(found));
+  }
+
   absl::StatusOr<RouteExplanation> Explain(absl::Span<const Value> key) const override {
     if (!identity_.Fits(key)) return identity_.WrongWidth(key);
     QUARRY_ASSIGN_OR_RETURN(const Point point, PointOf(key));

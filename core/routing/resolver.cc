@@ -27,6 +27,18 @@ absl::StatusOr<std::vector<ShardId>> Resolver::ResolveMany(absl::Span<const Key>
 
 absl::StatusOr<ShardSet> Resolver::ResolveRange(const KeyRange&) const { return shards(); }
 
+absl::StatusOr<ShardSet> Resolver::ResolvePrefix(absl::Span<const Value>) const { return shards(); }
+
+absl::StatusOr<ShardSet> Resolver::ResolvePartial(absl::Span<const std::optional<Value>> key) const {
+  std::vector<Value> prefix;
+  for (const std::optional<Value>& part : key) {
+    if (!part.has_value()) break;
+    prefix.push_back(*part);
+  }
+  if (prefix.empty()) return shards();
+  return ResolvePrefix(prefix);
+}
+
 absl::Status ResolverRegistry::Register(std::string type, ResolverFactory factory) {
   const auto [at, added] = factories_.try_emplace(std::move(type), std::move(factory));
   if (added) return absl::OkStatus();

@@ -56,6 +56,11 @@ class Resolver {
   virtual absl::StatusOr<std::vector<ShardId>> ResolveMany(absl::Span<const Key> keys) const;
   // Every shard that may hold a key of the range; all shards when order says nothing.
   virtual absl::StatusOr<ShardSet> ResolveRange(const KeyRange& range) const;
+  // Every shard that may hold a key whose first values are these; all shards when a part of a key says nothing.
+  virtual absl::StatusOr<ShardSet> ResolvePrefix(absl::Span<const Value> prefix) const;
+  // Every shard that may hold a key with these values where there are some; any value may stand where there is none. `key` is as
+  // wide as the keys. Without a word of the resolver's own: what its known prefix gives.
+  virtual absl::StatusOr<ShardSet> ResolvePartial(absl::Span<const std::optional<Value>> key) const;
   // Every shard that this resolver can answer.
   virtual const ShardSet& shards() const = 0;
   virtual absl::StatusOr<RouteExplanation> Explain(absl::Span<const Value> key) const = 0;

@@ -37,7 +37,15 @@ constexpr char kColumns[] =
     "SELECT a.attname, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END, "
     "format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull, "
     "a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, "
-    "a.attgenerated <> '' OR a.attidentity = 'a', coalesce(co.collisdeterministic, true) "
+    "a.attgenerated <> '' OR a.attidentity = 'a', coalesce(co.collisdeterministic, true), "
+    // Text is ordered by bytes: its collation is C or POSIX, of its own or of the database, and it is not padded.
+    "t.oid <> 'bpchar'::regtype AND t.typbasetype <> 'bpchar'::regtype AND (co.oid IS NULL "
+    "OR co.oid IN (SELECT s.oid FROM pg_collation s WHERE s.collname IN ('C', 'POSIX', 'ucs_basic') "
+    "AND s.collnamespace = 'pg_catalog'::regnamespace) "
+    "OR (co.collprovider = 'c' AND coalesce(co.collcollate, '') IN ('C', 'POSIX')) "
+    "OR (co.collprovider = 'd' AND EXISTS (SELECT 1 FROM pg_database d WHERE d.datname = current_database() "
+    "AND d.datcollate IN ('C', 'POSIX') AND coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') = 'c'))), "
+    "EXISTS (SELECT 1 FROM pg_type b WHERE b.typtype = 'e' AND b.oid IN (t.oid, t.typbasetype)) "
     "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation co ON co.oid = a.attcollation "
     "WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 // One row for each column of a constraint, in its order.
@@ -111,6 +119,8 @@ Column ReadColumn(const TextRow& row) {
   column.has_default = row[4] == "t";
   column.generated = row[5] == "t";
   column.deterministic_text = row[6] == "t";
+  column.byte_order = row[7] == "t";
+  column.enumeration = row[8] == "t";
   return column;
 }
 

@@ -245,6 +245,27 @@ TEST(ParseConfigTest, RefusesCoLocationThatLeadsNowhere) {
               Contains(HasSubstr("names a column twice")));
 }
 
+TEST(ParseConfigTest, ReadsRelationsOfTables) {
+  const auto with = [](const std::string& relations) {
+    return Parse(std::string(kShop) + "  orders:\n    kind: sharded\n    key: id\n    resolver: by_customer\n    relations: " + relations + "\n");
+  };
+  ASSERT_OK_AND_ASSIGN(const Config config, with("{buyer: {table: customers, columns: [a, b], references: [c, d]}}"));
+  const std::vector<RelationDeclaration>& relations = config.tables[1].relations;
+  ASSERT_EQ(relations.size(), 1u);
+  EXPECT_EQ(relations[0].name, "buyer");
+  EXPECT_EQ(relations[0].table, "customers");
+  EXPECT_THAT(relations[0].columns, ElementsAre("a", "b"));
+  EXPECT_THAT(relations[0].references, ElementsAre("c", "d"));
+  EXPECT_THAT(Mistakes(with("[]")), ElementsAre(HasSubstr("tables.orders.relations: expects a section")));
+  EXPECT_THAT(Mistakes(with("{x: {table: customers}}")), ElementsAre(HasSubstr("tables.orders.relations.x: needs the related table")));
+  EXPECT_THAT(Mistakes(with("{x: {table: custmers, columns: a, references: b}}")),
+              ElementsAre(HasSubstr("relations.x.table: no table is named \"custmers\" (did you mean \"customers\"?)")));
+  EXPECT_THAT(Mistakes(with("{x: {table: customers, columns: [a], references: [b, c]}}")),
+              ElementsAre(HasSubstr("relations.x.references: has 2 columns, but columns has 1")));
+  EXPECT_THAT(Mistakes(with("{x: {table: customers, column: a, columns: a, references: b}}")),
+              ElementsAre(HasSubstr("did you mean \"columns\"?")));
+}
+
 TEST(LoadConfigTest, SaysWhyAFileCannotBeRead) {
   const auto missing = LoadConfig("/nonexistent/quarry.yaml", {});
   EXPECT_THAT(missing, StatusIs(absl::StatusCode::kInvalidArgument));
@@ -260,7 +281,8 @@ TEST(KnownConfigKeysTest, NamesEveryVariableOnce) {
   }
   EXPECT_THAT(variables, Contains("QUARRY_LISTEN_GRPC"));
   EXPECT_THAT(KeysBelow("tables.<name>"),
-              UnorderedElementsAre("kind", "key", "resolver", "co_located_with", "shard", "scatter"));
+              UnorderedElementsAre("kind", "key", "resolver", "co_located_with", "shard", "scatter", "relations"));
+  EXPECT_THAT(KeysBelow("tables.<name>.relations.<name>"), UnorderedElementsAre("table", "columns", "references"));
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ resolvers:
 plugins: [/lib/p.so]
 tables:
   orders: {kind: sharded, key: [a, b], resolver: r, scatter: deny}
-  lines: {kind: sharded, key: [a, b], co_located_with: orders}
+  lines: {kind: sharded, key: [a, b], co_located_with: orders, relations: {order: {table: orders, columns: [a, b], references: [a, b]}}}
   rates: {kind: reference}
   settings: {kind: single, shard: pg}
 )";
@@ -56,6 +56,8 @@ TEST(PrintConfigTest, PrintsWhatReadsAgainAsTheSame) {
   EXPECT_EQ(again.limits.row_bytes, 1025);
   EXPECT_EQ(again.tables.size(), config.tables.size());
   EXPECT_EQ(again.tables[1].resolver, "r");
+  ASSERT_EQ(again.tables[1].relations.size(), 1U);
+  EXPECT_EQ(again.tables[1].relations[0].references, (std::vector<std::string>{"a", "b"}));
 }
 
 TEST(PrintConfigTest, HidesSecrets) {

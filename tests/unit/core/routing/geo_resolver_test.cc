@@ -75,5 +75,26 @@ TEST(GeoResolverTest, ReportsEveryMistakeAtOnce) {
   EXPECT_THAT(Mistakes(GeoSpec("{}")), ElementsAre(HasSubstr("regions: must be a list")));
 }
 
+TEST(GeoResolverTest, APartOfAKeyMeetsTheRegionsThatAgree) {
+  const ResolverSpec spec = WithKey(
+      SpecOf("geo", R"({"columns": ["country", "state"], "regions": [{"match": {"country": "US"}, "shard": "s0"},
+          {"match": {"country": "US", "state": ["CA", "OR"]}, "shard": "s1"}, {"match": {"country": "DE"}, "shard": "s2"}],
+          "default": "s3"})"),
+      {{"country", TypeKind::kText}, {"state", TypeKind::kText}, {"id", TypeKind::kInt64}});
+  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const Resolver> resolver, Make(spec));
+  const auto partial = [&](std::optional<Value> country, std::optional<Value> state) {
+    const std::vector<std::optional<Value>> key = {country, state, std::nullopt};
+    return *resolver->ResolvePartial(key);
+  };
+  EXPECT_EQ(partial(Value::Text("US"), std::nullopt), Shards({0, 1}));
+  EXPECT_EQ(partial(Value::Text("US"), Value::Text("CA")), Shards({1}));
+  EXPECT_EQ(partial(Value::Text("US"), Value::Text("TX")), Shards({0}));
+  EXPECT_EQ(partial(Value::Text("DE"), std::nullopt), Shards({2}));
+  EXPECT_EQ(partial(std::nullopt, Value::Text("CA")), Shards({0, 1, 2, 3}));
+  EXPECT_EQ(partial(std::nullopt, Value::Text("TX")), Shards({0, 2, 3}));
+  const Key prefix = {Value::Text("US")};
+  EXPECT_EQ(*resolver->ResolvePrefix(prefix), Shards({0, 1}));
+}
+
 }  // namespace
 }  // namespace quarry

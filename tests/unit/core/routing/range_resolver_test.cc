@@ -201,5 +201,23 @@ TEST(RangeResolverTest, ReportsEveryMistakeAtOnce) {
       ElementsAre(HasSubstr("ranges[0].to: must be an integer from -32768 to 32767")));
 }
 
+TEST(RangeResolverTest, APrefixMeetsTheRangesThatHoldItsKeys) {
+  const ResolverSpec spec = WithKey(
+      SpecOf("range", R"({"ranges": [{"to": ["b"], "shard": "s0"}, {"from": ["b"], "to": ["b", 5], "shard": "s1"},
+                          {"from": ["b", 5], "to": ["d"], "shard": "s2"}, {"from": ["d"], "shard": "s3"}]})"),
+      {{"place", TypeKind::kText}, {"n", TypeKind::kInt64}});
+  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const Resolver> resolver, Make(spec));
+  const auto prefix = [&](Key key) { return *resolver->ResolvePrefix(key); };
+  EXPECT_EQ(prefix({Value::Text("a")}), Shards({0}));
+  EXPECT_EQ(prefix({Value::Text("b")}), Shards({1, 2}));
+  EXPECT_EQ(prefix({Value::Text("c")}), Shards({2}));
+  EXPECT_EQ(prefix({Value::Text("d")}), Shards({3}));
+  EXPECT_EQ(prefix({Value::Text("b"), Value::Int64(4)}), Shards({1}));
+  EXPECT_EQ(prefix({}), Shards({0, 1, 2, 3}));
+  EXPECT_THAT(resolver->ResolvePrefix(Key{Value::Double(1)}), HasReason(reason::kInvalidField));
+  const std::vector<std::optional<Value>> second_only = {std::nullopt, Value::Int64(4)};
+  EXPECT_EQ(*resolver->ResolvePartial(second_only), Shards({0, 1, 2, 3}));
+}
+
 }  // namespace
 }  // namespace quarry

@@ -140,5 +140,14 @@ TEST(ResolverOptionsTest, GarbageIsRefusedOrGivesAResolverThatAnswers) {
   }
 }
 
+TEST(ResolverTest, APrefixSaysNothingWhereOrderDoesNot) {
+  const ResolverSpec spec = WithKey(SpecOf("hash"), {{"a", TypeKind::kInt64}, {"b", TypeKind::kInt64}});
+  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const Resolver> resolver, Make(spec));
+  const Key prefix = {Value::Int64(1)};
+  EXPECT_EQ(*resolver->ResolvePrefix(prefix), Shards({0, 1, 2, 3}));
+  const std::vector<std::optional<Value>> partial = {Value::Int64(1), std::nullopt};
+  EXPECT_EQ(*resolver->ResolvePartial(partial), Shards({0, 1, 2, 3}));
+}
+
 }  // namespace
 }  // namespace quarry
