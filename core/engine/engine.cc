@@ -125,18 +125,28 @@ absl::Status CheckReplySize(const ReadResult& result, int64_t reply_bytes_max) {
 
 }  // namespace
 
+Engine::Parts Engine::WithDefaults(Parts parts) {
+  if (parts.cache_shared == nullptr) parts.cache_shared = std::make_shared<ResultCacheShared>();
+  if (parts.sealer == nullptr) {
+    SystemRandom random;
+    parts.sealer = std::make_shared<const Sealer>(absl::StrCat(random.Next(), " ", random.Next(), " ", random.Next()));
+  }
+  return parts;
+}
+
 Engine::Engine(Loop& loop, Parts parts)
     : loop_(loop),
-      parts_(std::move(parts)),
+      parts_(WithDefaults(std::move(parts))),
       ids_(parts_.id_node, random_),
       planner_(ToPlanLimits(parts_.limits)),
+      cache_(*parts_.cache_shared, parts_.cache),
       directory_(parts_.shards),
       transactions_(loop, random_, parts_.loop_index, parts_.transactions) {}
 
 Engine::~Engine() = default;
 
-Async<absl::StatusOr<ReadResult>> Engine::Read(const ReadOperation& op, const std::string& transaction_id,
-                                               const CallContext& ctx) {
+Async<absl::StatusOr<ReadResult>> Engine::ReadNow(const ReadOperation& op, const std::string& transaction_id,
+                                                  const CallContext& ctx) {
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();  // A reload never splits one call.
   ctx.stage = Stage::kPlan;
   std::optional<ShardId> pinned;
@@ -207,6 +217,7 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
     co_return SecondShard("this write needs several shards");
   }
   ServedBy served = Served(plan.tasks, *now);
+  const WriteNote note = NoteOfWrite(op, plan, *now);
   const bool all = op.atomicity == Atomicity::kAll;
   std::vector<absl::StatusOr<TaskResult>> answers = co_await RunTasks(plan.tasks, transaction_id, all, ctx);
   std::vector<TaskResult> parts;
@@ -242,6 +253,22 @@ Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, co
   for (auto& [item, status] : plan.refused) result.mutations[item].status = std::move(status);
   result.served_by = std::move(served);
   co_return result;
+}
+
+WriteNote Engine::NoteOfWrite(const WriteOperation& op, const WritePlan& plan, const Snapshot& snapshot) {
+  std::vector<std::string> tables;
+  std::vector<ShardId> shards;
+  if (snapshot.catalog.keeps_answers()) {
+    for (const Mutation& mutation : op.mutations) tables.push_back(mutation.table);
+    std::sort(tables.begin(), tables.end());
+    tables.erase(std::unique(tables.begin(), tables.end()), tables.end());
+    for (const Task& task : plan.tasks) shards.push_back(task.shard);
+    if (!plan.reference_writes.empty()) {
+      shards.clear();
+      for (const Shard& shard : snapshot.topology.shards()) shards.push_back(shard.id);
+    }
+  }
+  return NoteOf(tables, shards, snapshot);
 }
 
 // A key that a lookup resolver does not know yet is looked up in its directory, then the plan is made again.
@@ -332,7 +359,8 @@ Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOpe
     }
   }
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
-  SqlRun run{op, ctx, {}, {}, 1, stop_at_first_error, parts_.limits.reply_bytes_max, nullptr};
+  SqlRun run{op, ctx, {}, {}, 1, stop_at_first_error, parts_.limits.reply_bytes_max, nullptr, nullptr};
+  if (op.allow_writes && now->catalog.keeps_answers()) run.versions = &parts_.cache_shared->versions;
   std::optional<ShardId> taken;
   if (!transaction_id.empty() && op.target.empty()) {
     QUARRY_CO_ASSIGN_OR_RETURN(taken, transactions_.ShardOf(transaction_id));
@@ -357,7 +385,10 @@ Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOpe
 absl::StatusOr<std::string> Engine::Begin(const BeginOptions& options) { return transactions_.Begin(options); }
 
 Async<absl::Status> Engine::Commit(const std::string& transaction_id, const CallContext& ctx) {
-  return transactions_.Commit(transaction_id, ctx);
+  WriteNote note(&parts_.cache_shared->versions);
+  const absl::StatusOr<std::optional<ShardId>> shard = transactions_.ShardEverOf(transaction_id);
+  if (shard.ok() && shard->has_value()) note.AddAnything(**shard);
+  co_return co_await transactions_.Commit(transaction_id, ctx);
 }
 
 Async<absl::Status> Engine::Rollback(const std::string& transaction_id, const CallContext& ctx) {

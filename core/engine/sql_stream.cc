@@ -32,6 +32,10 @@ class ScatteredSql final : public SqlStream {
         statement_(RawStatement(run_.op)),
         events_(run_.ctx.loop, kEventsQueuedMax),
         ends_(run_.shards.size()) {}
+  // What was given up may have been written.
+  ~ScatteredSql() override {
+    for (const ShardId shard : run_.shards) NoteWrite(shard);
+  }
 
   void Start() {
     running_ = Running(RunAll(), [this](bool) { events_.Close(); });
@@ -40,6 +44,10 @@ class ScatteredSql final : public SqlStream {
   const std::vector<ShardId>& shards() const override { return run_.shards; }
 
  private:
+  void NoteWrite(ShardId shard) {
+    if (run_.versions != nullptr) run_.versions->WroteAnything(shard);
+  }
+
   Async<bool> RunAll() {
     std::vector<Async<absl::StatusOr<bool>>> work;
     for (size_t i = 0; i < run_.shards.size(); ++i) work.push_back(RunShard(i));
@@ -80,6 +88,7 @@ class ScatteredSql final : public SqlStream {
       end.status = co_await RunOnOwnSession(i, end);
     }
     const absl::Status status = end.status;
+    NoteWrite(run_.shards[i]);
     // Kept, for this may be dropped while it waits for a slow reader.
     ends_[i].event = end;
     co_await events_.Push(std::move(end));

@@ -11,6 +11,7 @@
 #include "core/backend/backend.h"
 #include "core/base/async.h"
 #include "core/base/context.h"
+#include "core/cache/write_versions.h"
 #include "core/model/operation.h"
 #include "core/txn/transactions.h"
 
@@ -48,6 +49,8 @@ struct SqlRun {
   int64_t stored_bytes_max = 0;  // Of rows that are stored with the reply of a repeatable write.
   // The transaction that the statement belongs to, on its one shard; null: its own.
   std::unique_ptr<Transactions::Lease> transaction;
+  // Where a write is noted; null: nowhere.
+  WriteVersions* versions = nullptr;
 };
 
 std::unique_ptr<SqlStream> StartSqlStream(SqlRun run);

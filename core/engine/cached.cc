@@ -1,0 +1,86 @@
+#include <algorithm>
+#include <utility>
+
+#include "core/base/status_macros.h"
+#include "core/engine/engine.h"
+
+namespace quarry {
+namespace {
+
+// Whether the rows of one table alone decide what matches.
+bool AsksOneTable(const Condition& condition) {
+  if (condition.kind == Condition::Kind::kHas || condition.column.find('.') != std::string::npos) return false;
+  return std::all_of(condition.children.begin(), condition.children.end(), AsksOneTable);
+}
+
+bool AsksOneTable(const std::optional<Condition>& filter) { return !filter.has_value() || AsksOneTable(*filter); }
+
+}  // namespace
+
+absl::Duration Engine::AgeAllowed(const Freshness& freshness, const std::string& table,
+                                  const std::string& transaction_id) const {
+  if (freshness.age_max <= absl::ZeroDuration() || freshness.key.empty() || !transaction_id.empty()) return absl::ZeroDuration();
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  const auto found = now->catalog.tables().find(table);
+  if (!now->catalog_ready || found == now->catalog.tables().end()) return absl::ZeroDuration();
+  return std::min(freshness.age_max, found->second.declaration().cache_age_max);
+}
+
+template <typename Result>
+Async<absl::StatusOr<Result>> Engine::ThroughCache(std::string key, std::string table, absl::Duration age_max,
+                                                   std::function<Async<absl::StatusOr<Result>>()> ask) {
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  const Epoch epoch = now->topology.epoch();
+  absl::Duration age;
+  if (const auto kept = cache_.Find(key, epoch, age_max, loop_.Now(), &age); kept != nullptr) {
+    Result result = std::get<Result>(*kept);
+    result.served_by.age = age;
+    co_return result;
+  }
+  const ResultCache::Ground ground = cache_.GroundOf(std::move(table), now->topology.shards().size(), epoch, loop_.Now());
+  Async<absl::StatusOr<Result>> asked = ask();
+  absl::StatusOr<Result> result = co_await asked;
+  const bool whole = result.ok() && result->failed.empty() && result->served_by.epoch == epoch;
+  if (whole) cache_.Store(std::move(key), ground, result->served_by.asked, *result);
+  co_return result;
+}
+
+Async<absl::StatusOr<ReadResult>> Engine::Read(const ReadOperation& op, const std::string& transaction_id,
+                                               const CallContext& ctx) {
+  const absl::Duration age_max = AgeAllowed(op.freshness, op.table, transaction_id);
+  if (age_max == absl::ZeroDuration()) return ReadNow(op, transaction_id, ctx);
+  return ThroughCache<ReadResult>(op.freshness.key, op.table, age_max,
+                                  [this, &op, &transaction_id, &ctx] { return ReadNow(op, transaction_id, ctx); });
+}
+
+Async<absl::StatusOr<ListResult>> Engine::List(const ListOperation& op, const std::string& transaction_id,
+                                               const CallContext& ctx) {
+  const absl::Duration age_max = AgeAllowed(op.freshness, op.query.table, transaction_id);
+  const bool alone = op.includes.empty() && AsksOneTable(op.query.filter);
+  if (age_max == absl::ZeroDuration() || !alone) return ListNow(op, transaction_id, ctx);
+  return ThroughCache<ListResult>(op.freshness.key, op.query.table, age_max,
+                                  [this, &op, &transaction_id, &ctx] { return ListNow(op, transaction_id, ctx); });
+}
+
+Async<absl::StatusOr<AggregateResult>> Engine::Aggregate(const AggregateOperation& op, const std::string& transaction_id,
+                                                         const CallContext& ctx) {
+  const absl::Duration age_max = AgeAllowed(op.freshness, op.table, transaction_id);
+  if (age_max == absl::ZeroDuration() || !AsksOneTable(op.filter)) return AggregateNow(op, transaction_id, ctx);
+  return ThroughCache<AggregateResult>(op.freshness.key, op.table, age_max,
+                                       [this, &op, &transaction_id, &ctx] { return AggregateNow(op, transaction_id, ctx); });
+}
+
+WriteNote Engine::NoteOf(const std::vector<std::string>& tables, const std::vector<ShardId>& shards,
+                         const Snapshot& snapshot) {
+  const bool keeps = snapshot.catalog.keeps_answers();
+  WriteNote note(keeps ? &parts_.cache_shared->versions : nullptr);
+  if (!keeps) return note;
+  for (const std::string& table : tables) {
+    for (const std::string& written : snapshot.catalog.WrittenWith(table)) {
+      for (const ShardId shard : shards) note.Add(written, shard);
+    }
+  }
+  return note;
+}
+
+}  // namespace quarry

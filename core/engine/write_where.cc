@@ -1,0 +1,74 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/gather.h"
+#include "core/base/status_macros.h"
+#include "core/engine/bulk_write.h"
+#include "core/engine/engine.h"
+
+namespace quarry {
+namespace {
+
+// The error of the whole call, which has no place for what was done before it.
+absl::Status WithRows(const BulkWriteResult::Part& part) {
+  if (part.rows == 0) return part.status;
+  const absl::Status told = WithMessage(
+      part.status, absl::StrCat(std::string(part.status.message()), "; ", part.rows, " rows in ", part.batches,
+                                " batches were written before (with a request_id, repeating the call goes on from there)"));
+  return WithFact(told, "rows", absl::StrCat(part.rows));
+}
+
+}  // namespace
+
+Async<absl::StatusOr<BulkWritePlan>> Engine::PlanBulk(const BulkWriteOperation& op, Place place, const CallContext& ctx) {
+  ctx.stage = Stage::kPlan;
+  BulkWriteLimits limits;
+  limits.row_bytes_max = parts_.limits.row_bytes_max;
+  absl::StatusOr<BulkWritePlan> plan = PlanBulkWrite(op, *place.snapshot, limits);
+  if (!plan.ok() || plan->unmapped.empty()) co_return plan;
+  absl::StatusOr<bool> learned = co_await Learn(*plan->table, plan->unmapped, *place.snapshot, ctx);
+  if (!learned.ok()) co_return learned.status();
+  if (!*learned) co_return plan;
+  co_return PlanBulkWrite(op, *place.snapshot, limits);
+}
+
+Async<absl::StatusOr<TaskResult>> Engine::RunOwnTask(Task task, std::string transaction_id, const CallContext& ctx) {
+  co_return co_await RunTask(task, transaction_id, ctx);
+}
+
+Async<absl::StatusOr<BulkWriteResult>> Engine::WriteWhere(const BulkWriteOperation& op, const std::string& transaction_id,
+                                                          const CallContext& ctx) {
+  QUARRY_CO_ASSIGN_OR_RETURN(const Place place, PlaceOf(transaction_id));
+  QUARRY_CO_ASSIGN_OR_RETURN(const BulkWritePlan plan, co_await PlanBulk(op, place, ctx));
+  QUARRY_CO_RETURN_IF_ERROR(CheckTransactionShards(transaction_id, plan.route.shards.size()));
+  const WriteNote note = NoteOf({op.table}, plan.route.shards, *place.snapshot);
+  std::vector<Async<absl::StatusOr<BulkShardResult>>> work;
+  for (const ShardId id : plan.route.shards) {
+    BulkShard shard;
+    shard.shard = id;
+    shard.dialect = place.snapshot->topology.shard(id).dialect;
+    shard.batch_rows = op.batch_rows == 0 ? parts_.limits.bulk_rows : op.batch_rows;
+    shard.run = [this, &transaction_id, &ctx](Task task) { return RunOwnTask(std::move(task), transaction_id, ctx); };
+    work.push_back(RunBulkShard(plan, op, std::move(shard), texts_));
+  }
+  GatherOptions options;
+  options.width = parts_.limits.scatter_width;
+  options.stop_at_first_error = false;
+  std::vector<absl::StatusOr<BulkShardResult>> answers = co_await Gather(ctx.loop, std::move(work), options);
+  BulkWriteResult result;
+  result.served_by.epoch = place.snapshot->topology.epoch();
+  result.replayed = !answers.empty();
+  for (absl::StatusOr<BulkShardResult>& answer : answers) {
+    if (!answer.ok()) co_return answer.status();
+    result.replayed &= answer->replayed;
+    result.served_by.asked.push_back(answer->part.shard);
+    if (answer->part.status.ok()) result.served_by.answered.push_back(answer->part.shard);
+    result.parts.push_back(std::move(answer->part));
+  }
+  if (!result.parts.empty() && result.served_by.answered.empty()) co_return WithRows(result.parts.front());
+  co_return result;
+}
+
+}  // namespace quarry

@@ -1,0 +1,154 @@
+#include "core/engine/query_stats.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace quarry {
+namespace {
+
+Condition Compare(const std::string& column, CompareOp op, int64_t value) {
+  Condition condition;
+  condition.kind = Condition::Kind::kCompare;
+  condition.column = column;
+  condition.op = op;
+  condition.values.push_back(Value::Int64(value));
+  return condition;
+}
+
+QueryOperation Priced(int64_t value) {
+  QueryOperation op;
+  op.table = "items";
+  op.filter = Compare("price", CompareOp::kGreater, value);
+  op.order_by = {{"price", true, NullPlacement::kLast}};
+  return op;
+}
+
+TEST(QueryShapeTest, ValuesAreNoPartOfIt) {
+  const QueryShape shape = ShapeOf(Priced(1));
+  EXPECT_EQ(shape.method, "Query");
+  EXPECT_EQ(shape.text, "price > ? ORDER BY price DESC NULLS LAST");
+  EXPECT_EQ(shape.id, ShapeOf(Priced(2)).id);
+  QueryOperation other = Priced(1);
+  other.table = "orders";
+  EXPECT_NE(ShapeOf(other).id, shape.id);
+  EXPECT_EQ(QueryIdText(0xab), "00000000000000ab");
+}
+
+TEST(QueryShapeTest, ListsOfEveryLengthAreOneShape) {
+  QueryOperation op;
+  Condition in;
+  in.kind = Condition::Kind::kIn;
+  in.column = "id";
+  in.values = {Value::Int64(1)};
+  Condition either;
+  either.kind = Condition::Kind::kOr;
+  either.children = {in, Compare("a", CompareOp::kEqual, 1)};
+  Condition both;
+  both.kind = Condition::Kind::kAnd;
+  both.children = {either, in};
+  op.filter = both;
+  const QueryShape one = ShapeOf(op);
+  EXPECT_EQ(one.text, "(id IN (?) OR a = ?) AND id IN (?)");
+  op.filter->children[1].values.push_back(Value::Int64(2));
+  EXPECT_EQ(ShapeOf(op).id, one.id);
+}
+
+TEST(QueryShapeTest, AggregatesAndWritesSayWhatTheyDo) {
+  AggregateOperation aggregate;
+  aggregate.table = "items";
+  aggregate.group_by = {"status"};
+  aggregate.aggregates = {{AggregateFunction::kCount, "", "n"}, {AggregateFunction::kCountDistinct, "city", "c"}};
+  aggregate.having = Compare("n", CompareOp::kGreater, 3);
+  EXPECT_EQ(ShapeOf(aggregate).text, "count(*), count(distinct city) of all rows GROUP BY status HAVING n > ?");
+  BulkWriteOperation write;
+  write.set = {{"price", Value::Int64(5)}};
+  write.filter = Compare("id", CompareOp::kLess, 9);
+  EXPECT_EQ(ShapeOf(write).text, "SET price of id < ?");
+  write.deletes = true;
+  EXPECT_EQ(ShapeOf(write).method, "DeleteWhere");
+}
+
+TEST(QueryShapeTest, ALongTextIsCutButNotItsId) {
+  QueryOperation op;
+  op.filter = Condition();
+  for (int i = 0; i < 1'000; ++i) op.filter->children.push_back(Compare("spalte_ä", CompareOp::kEqual, i));
+  const QueryShape shape = ShapeOf(op);
+  EXPECT_LE(shape.text.size(), 2'010u);
+  op.filter->children.push_back(Compare("one_more", CompareOp::kEqual, 1));
+  EXPECT_EQ(ShapeOf(op).text, shape.text);
+  EXPECT_NE(ShapeOf(op).id, shape.id);
+}
+
+QueryCost Cost(int millis, int64_t rows, std::vector<ShardId> asked) {
+  QueryCost cost;
+  cost.time = absl::Milliseconds(millis);
+  cost.rows = rows;
+  cost.asked = std::move(asked);
+  return cost;
+}
+
+TEST(QueryStatsTest, AddsUpTheLoops) {
+  QueryStats stats(2);
+  const QueryShape shape = ShapeOf(Priced(1));
+  stats.Record(0, shape, Cost(10, 3, {ShardId{0}}), nullptr);
+  QueryCost scattered = Cost(30, 4, {ShardId{0}, ShardId{1}});
+  scattered.rows_by_shard = {{ShardId{0}, 1}, {ShardId{1}, 6}};
+  stats.Record(1, shape, scattered, nullptr);
+  QueryCost failed = Cost(5, 0, {});
+  failed.failed = true;
+  stats.Record(1, shape, failed, nullptr);
+  const std::vector<QueryShapeTotals> all = stats.Read();
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].calls, 3);
+  EXPECT_EQ(all[0].errors, 1);
+  EXPECT_EQ(all[0].rows, 7);
+  EXPECT_EQ(all[0].time, absl::Milliseconds(45));
+  EXPECT_EQ(all[0].time_max, absl::Milliseconds(30));
+  EXPECT_EQ(all[0].scatter_calls, 1);
+  EXPECT_EQ(all[0].shards_asked, 3);
+  EXPECT_EQ(all[0].shards.at(ShardId{0}).calls, 2);
+  EXPECT_EQ(all[0].shards.at(ShardId{0}).rows, 4);
+  EXPECT_EQ(all[0].shards.at(ShardId{0}).time_alone, absl::Milliseconds(10));
+  EXPECT_EQ(all[0].shards.at(ShardId{1}).rows, 6);
+  EXPECT_FALSE(all[0].has_example);
+}
+
+TEST(QueryStatsTest, TheLeastUsedShapeGivesWay) {
+  QueryStats stats(1, 2);
+  QueryShape a{"List", "t", "a", 1};
+  QueryShape b{"List", "t", "b", 2};
+  QueryShape c{"List", "t", "c", 3};
+  stats.Record(0, a, Cost(1, 0, {}), nullptr);
+  stats.Record(0, b, Cost(1, 0, {}), nullptr);
+  stats.Record(0, a, Cost(1, 0, {}), nullptr);
+  stats.Record(0, c, Cost(1, 0, {}), nullptr);
+  std::string left;
+  for (const QueryShapeTotals& totals : stats.Read()) left += totals.shape.text;
+  EXPECT_EQ(left, "ac");
+}
+
+TEST(QueryStatsTest, KeepsTheFirstCallThatDidNotFailAsTheExample) {
+  QueryStats stats(2);
+  const QueryShape shape = ShapeOf(Priced(1));
+  int made = 0;
+  const auto example = [&made] {
+    ++made;
+    return std::make_shared<const QueryExample>(Priced(made));
+  };
+  QueryCost failed = Cost(1, 0, {});
+  failed.failed = true;
+  stats.Record(1, shape, failed, example);
+  EXPECT_EQ(stats.FindExample(shape.id), nullptr);
+  stats.Record(1, shape, Cost(1, 0, {}), example);
+  stats.Record(1, shape, Cost(1, 0, {}), example);
+  EXPECT_EQ(made, 1);
+  const auto kept = stats.FindExample(shape.id);
+  ASSERT_NE(kept, nullptr);
+  EXPECT_EQ(std::get<QueryOperation>(*kept).filter->values.at(0), Value::Int64(1));
+  EXPECT_TRUE(stats.Read().at(0).has_example);
+  EXPECT_EQ(stats.FindExample(shape.id + 1), nullptr);
+}
+
+}  // namespace
+}  // namespace quarry
