@@ -22,6 +22,7 @@
 #include "client/internal/retry.h"
 #include "client/mutation.h"
 #include "client/options.h"
+#include "client/query.h"
 #include "client/row_stream.h"
 #include "client/values.h"
 #include "core/base/ids.h"
@@ -102,6 +103,48 @@ class Client {
   absl::StatusOr<CommitResult> CommitMutations(const std::vector<Mutation>& mutations,
                                                const CallOptions& call = {});
 
+  // The rows that match, in order, as a stream; it goes on by itself after UNAVAILABLE.
+  // CallOptions::timeout bounds the whole stream.
+  absl::StatusOr<QueryRows> Query(const std::string& table, const Filter& filter = {},
+                                  const QueryOptions& options = {}, const CallOptions& call = {}) {
+    return QueryIn("", table, filter, options, call);
+  }
+  // One page.
+  absl::StatusOr<v1::ListResponse> List(const std::string& table, const Filter& filter = {},
+                                        const ListOptions& options = {},
+                                        const CallOptions& call = {}) {
+    return ListPage(internal::MakeList(table, filter, options, ""), call);
+  }
+  absl::StatusOr<v1::ListResponse> ListPage(const v1::ListRequest& request,
+                                            const CallOptions& call = {});
+  // The rows of this page and of all that follow. `call` bounds each page.
+  ListRows ListAll(const std::string& table, const Filter& filter = {},
+                   const ListOptions& options = {}, const CallOptions& call = {}) {
+    return ListRows(this, internal::MakeList(table, filter, options, ""), call);
+  }
+  absl::StatusOr<v1::AggregateResponse> Aggregate(const std::string& table, const Filter& filter,
+                                                  const std::vector<client::Aggregate>& aggregates,
+                                                  const AggregateOptions& options = {},
+                                                  const CallOptions& call = {}) {
+    return AggregateIn("", table, filter, aggregates, options, call);
+  }
+  // Every row that matches, in batches that commit on their own: see BulkResult::status.
+  absl::StatusOr<BulkResult> UpdateWhere(const std::string& table, const Filter& filter,
+                                         const Record& set, const BulkOptions& options = {},
+                                         const CallOptions& call = {}) {
+    return UpdateWhereIn("", table, filter, set, options, call);
+  }
+  absl::StatusOr<BulkResult> DeleteWhere(const std::string& table, const Filter& filter,
+                                         const BulkOptions& options = {},
+                                         const CallOptions& call = {}) {
+    return DeleteWhereIn("", table, filter, options, call);
+  }
+  absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request,
+                                              const CallOptions& call = {});
+  absl::StatusOr<std::vector<v1::TopQuery>> ListTopQueries(v1::QueryRanking order_by,
+                                                           int limit = 0,
+                                                           const CallOptions& call = {});
+
   // The rows of one statement on one shard, or on all. CallOptions::timeout bounds the whole
   // stream.
   absl::StatusOr<RowStream> RunSql(const std::string& shard, const std::string& sql,
@@ -161,6 +204,20 @@ class Client {
   absl::StatusOr<RowStream> RunSqlIn(const std::string& transaction_id, const std::string& shard,
                                      const std::string& sql, const std::vector<Value>& params,
                                      const SqlOptions& options, const CallOptions& call);
+  absl::StatusOr<QueryRows> QueryIn(const std::string& transaction_id, const std::string& table,
+                                    const Filter& filter, const QueryOptions& options,
+                                    const CallOptions& call);
+  absl::StatusOr<v1::AggregateResponse> AggregateIn(
+      const std::string& transaction_id, const std::string& table, const Filter& filter,
+      const std::vector<client::Aggregate>& aggregates, const AggregateOptions& options,
+      const CallOptions& call);
+  absl::StatusOr<BulkResult> UpdateWhereIn(const std::string& transaction_id,
+                                           const std::string& table, const Filter& filter,
+                                           const Record& set, const BulkOptions& options,
+                                           const CallOptions& call);
+  absl::StatusOr<BulkResult> DeleteWhereIn(const std::string& transaction_id,
+                                           const std::string& table, const Filter& filter,
+                                           const BulkOptions& options, const CallOptions& call);
   // One run of a transaction; `again` tells whether all of it may run once more after an error.
   absl::Status RunOnce(const TransactionBody& body, const v1::BeginRequest& options,
                        absl::Time deadline, bool& again);
@@ -219,6 +276,32 @@ class Transaction {
   absl::StatusOr<std::vector<absl::StatusOr<WriteResult>>> BatchWrite(
       const std::vector<Mutation>& mutations, const CallOptions& call = {}) {
     return client_->BatchWriteIn(id_, mutations, call);
+  }
+  // Questions and bulk writes see the transaction's writes and stay on its shard.
+  absl::StatusOr<QueryRows> Query(const std::string& table, const Filter& filter = {},
+                                  const QueryOptions& options = {}, const CallOptions& call = {}) {
+    return client_->QueryIn(id_, table, filter, options, call);
+  }
+  absl::StatusOr<v1::ListResponse> List(const std::string& table, const Filter& filter = {},
+                                        const ListOptions& options = {},
+                                        const CallOptions& call = {}) {
+    return client_->ListPage(internal::MakeList(table, filter, options, id_), call);
+  }
+  absl::StatusOr<v1::AggregateResponse> Aggregate(const std::string& table, const Filter& filter,
+                                                  const std::vector<client::Aggregate>& aggregates,
+                                                  const AggregateOptions& options = {},
+                                                  const CallOptions& call = {}) {
+    return client_->AggregateIn(id_, table, filter, aggregates, options, call);
+  }
+  absl::StatusOr<BulkResult> UpdateWhere(const std::string& table, const Filter& filter,
+                                         const Record& set, const BulkOptions& options = {},
+                                         const CallOptions& call = {}) {
+    return client_->UpdateWhereIn(id_, table, filter, set, options, call);
+  }
+  absl::StatusOr<BulkResult> DeleteWhere(const std::string& table, const Filter& filter,
+                                         const BulkOptions& options = {},
+                                         const CallOptions& call = {}) {
+    return client_->DeleteWhereIn(id_, table, filter, options, call);
   }
   // `shard` may be empty once the transaction has its shard.
   absl::StatusOr<RowStream> RunSql(const std::string& shard, const std::string& sql,

@@ -11,6 +11,7 @@
 #include "grpc/health/v1/health.pb.h"
 #include "quarry/v1/admin.pb.h"
 #include "quarry/v1/data.pb.h"
+#include "quarry/v1/query.pb.h"
 #include "quarry/v1/schema.pb.h"
 #include "quarry/v1/shard.pb.h"
 #include "quarry/v1/transaction.pb.h"
@@ -23,6 +24,14 @@ class EventStream {
   virtual ~EventStream() = default;
   // The next event; nullopt after the last one. After nullopt or an error it is not called again.
   virtual absl::StatusOr<std::optional<v1::OnAllShardsResponse>> Next() = 0;
+};
+
+// The messages of one Query. One thread. Destroying it cancels the call.
+class QueryEventStream {
+ public:
+  virtual ~QueryEventStream() = default;
+  // The next message; nullopt after the last one. After nullopt or an error it is not called again.
+  virtual absl::StatusOr<std::optional<v1::QueryResponse>> Next() = 0;
 };
 
 // Errors carry the google.rpc details of the reply as payloads; DetailOf of core/base/error.h reads
@@ -47,6 +56,16 @@ class Connection {
                                             absl::Time deadline) = 0;
   virtual Result<v1::BatchWriteResponse> BatchWrite(const v1::BatchWriteRequest& request,
                                                     absl::Time deadline) = 0;
+
+  virtual Result<v1::ListResponse> List(const v1::ListRequest& request, absl::Time deadline) = 0;
+  virtual Result<std::unique_ptr<QueryEventStream>> Query(const v1::QueryRequest& request,
+                                                          absl::Time deadline) = 0;
+  virtual Result<v1::AggregateResponse> Aggregate(const v1::AggregateRequest& request,
+                                                  absl::Time deadline) = 0;
+  virtual Result<v1::UpdateWhereResponse> UpdateWhere(const v1::UpdateWhereRequest& request,
+                                                      absl::Time deadline) = 0;
+  virtual Result<v1::DeleteWhereResponse> DeleteWhere(const v1::DeleteWhereRequest& request,
+                                                      absl::Time deadline) = 0;
 
   // Both streams speak in the events of OnAllShards, whose fields are the same.
   virtual Result<std::unique_ptr<EventStream>> OnShard(const v1::OnShardRequest& request,
@@ -80,6 +99,10 @@ class Connection {
                                                     absl::Time deadline) = 0;
   virtual Result<v1::GetInfoResponse> GetInfo(const v1::GetInfoRequest& request,
                                               absl::Time deadline) = 0;
+  virtual Result<v1::ExplainResponse> Explain(const v1::ExplainRequest& request,
+                                              absl::Time deadline) = 0;
+  virtual Result<v1::ListTopQueriesResponse> ListTopQueries(
+      const v1::ListTopQueriesRequest& request, absl::Time deadline) = 0;
   virtual Result<grpc::health::v1::HealthCheckResponse> Check(
       const grpc::health::v1::HealthCheckRequest& request, absl::Time deadline) = 0;
 };

@@ -64,8 +64,11 @@ void MoveEvent(v1::OnShardResponse&& from, v1::OnAllShardsResponse& to) {
   }
 }
 
-template <typename Reply>
-class GrpcStream final : public EventStream {
+void MoveEvent(v1::QueryResponse&& from, v1::QueryResponse& to) { to = std::move(from); }
+
+// `Stream` speaks in events of type `Event`.
+template <typename Reply, typename Stream = EventStream, typename Event = v1::OnAllShardsResponse>
+class GrpcStream final : public Stream {
  public:
   template <typename Open>
   GrpcStream(absl::Time deadline, Open open) {
@@ -81,7 +84,7 @@ class GrpcStream final : public EventStream {
     reader_->Finish();
   }
 
-  absl::StatusOr<std::optional<v1::OnAllShardsResponse>> Next() override {
+  absl::StatusOr<std::optional<Event>> Next() override {
     Reply reply;
     if (!reader_->Read(&reply)) {
       ended_ = true;
@@ -89,7 +92,7 @@ class GrpcStream final : public EventStream {
       if (!status.ok()) return status;
       return std::nullopt;
     }
-    v1::OnAllShardsResponse event;
+    Event event;
     MoveEvent(std::move(reply), event);
     return event;
   }
@@ -137,6 +140,33 @@ class GrpcConnection final : public Connection {
                                             absl::Time deadline) override {
     return Unary<v1::BatchWriteResponse>(&Channel::data, &v1::DataService::Stub::BatchWrite,
                                          request, deadline);
+  }
+
+  Result<v1::ListResponse> List(const v1::ListRequest& request, absl::Time deadline) override {
+    return Unary<v1::ListResponse>(&Channel::data, &v1::DataService::Stub::List, request, deadline);
+  }
+  Result<std::unique_ptr<QueryEventStream>> Query(const v1::QueryRequest& request,
+                                                  absl::Time deadline) override {
+    auto open = [this, &request](grpc::ClientContext* context) {
+      return Next().data.Query(context, request);
+    };
+    return std::make_unique<GrpcStream<v1::QueryResponse, QueryEventStream, v1::QueryResponse>>(
+        deadline, open);
+  }
+  Result<v1::AggregateResponse> Aggregate(const v1::AggregateRequest& request,
+                                          absl::Time deadline) override {
+    return Unary<v1::AggregateResponse>(&Channel::data, &v1::DataService::Stub::Aggregate, request,
+                                        deadline);
+  }
+  Result<v1::UpdateWhereResponse> UpdateWhere(const v1::UpdateWhereRequest& request,
+                                              absl::Time deadline) override {
+    return Unary<v1::UpdateWhereResponse>(&Channel::data, &v1::DataService::Stub::UpdateWhere,
+                                          request, deadline);
+  }
+  Result<v1::DeleteWhereResponse> DeleteWhere(const v1::DeleteWhereRequest& request,
+                                              absl::Time deadline) override {
+    return Unary<v1::DeleteWhereResponse>(&Channel::data, &v1::DataService::Stub::DeleteWhere,
+                                          request, deadline);
   }
 
   Result<std::unique_ptr<EventStream>> OnShard(const v1::OnShardRequest& request,
@@ -217,6 +247,16 @@ class GrpcConnection final : public Connection {
                                       absl::Time deadline) override {
     return Unary<v1::GetInfoResponse>(&Channel::admin, &v1::AdminService::Stub::GetInfo, request,
                                       deadline);
+  }
+  Result<v1::ExplainResponse> Explain(const v1::ExplainRequest& request,
+                                      absl::Time deadline) override {
+    return Unary<v1::ExplainResponse>(&Channel::admin, &v1::AdminService::Stub::Explain, request,
+                                      deadline);
+  }
+  Result<v1::ListTopQueriesResponse> ListTopQueries(const v1::ListTopQueriesRequest& request,
+                                                    absl::Time deadline) override {
+    return Unary<v1::ListTopQueriesResponse>(
+        &Channel::admin, &v1::AdminService::Stub::ListTopQueries, request, deadline);
   }
   Result<grpc::health::v1::HealthCheckResponse> Check(
       const grpc::health::v1::HealthCheckRequest& request, absl::Time deadline) override {

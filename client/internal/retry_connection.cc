@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "client/internal/resuming_stream.h"
 #include "core/base/rpc_status.h"
 
 namespace quarry::client::internal {
@@ -12,6 +13,16 @@ absl::Status FirstTransient(const v1::BatchWriteResponse& reply) {
   for (const v1::BatchWriteResult& result : reply.results()) {
     if (!result.has_error()) continue;
     absl::Status status = FromRpcStatus(result.error());
+    if (MayRetry(status, Safety::kIdempotent)) return status;
+  }
+  return absl::OkStatus();
+}
+
+// The same of the shards of a bulk write.
+template <typename Reply>
+absl::Status FirstTransientShard(const Reply& reply) {
+  for (const v1::ShardWrites& shard : reply.shards()) {
+    absl::Status status = FromRpcStatus(shard.status());
     if (MayRetry(status, Safety::kIdempotent)) return status;
   }
   return absl::OkStatus();
@@ -87,6 +98,27 @@ class RetryConnection final : public Connection {
     }
   }
 
+  Result<v1::ListResponse> List(const v1::ListRequest& request, absl::Time deadline) override {
+    return Retry(&Connection::List, SafetyOfRead(request), request, deadline);
+  }
+  Result<std::unique_ptr<QueryEventStream>> Query(const v1::QueryRequest& request,
+                                                  absl::Time deadline) override {
+    return std::make_unique<ResumingStream>(*next_, policy_, SafetyOfRead(request), request,
+                                            deadline);
+  }
+  Result<v1::AggregateResponse> Aggregate(const v1::AggregateRequest& request,
+                                          absl::Time deadline) override {
+    return Retry(&Connection::Aggregate, SafetyOfRead(request), request, deadline);
+  }
+  Result<v1::UpdateWhereResponse> UpdateWhere(const v1::UpdateWhereRequest& request,
+                                              absl::Time deadline) override {
+    return RetryShards(&Connection::UpdateWhere, request, deadline);
+  }
+  Result<v1::DeleteWhereResponse> DeleteWhere(const v1::DeleteWhereRequest& request,
+                                              absl::Time deadline) override {
+    return RetryShards(&Connection::DeleteWhere, request, deadline);
+  }
+
   Result<std::unique_ptr<EventStream>> OnShard(const v1::OnShardRequest& request,
                                                absl::Time deadline) override {
     const bool alone = request.transaction_id().empty();
@@ -157,6 +189,14 @@ class RetryConnection final : public Connection {
                                       absl::Time deadline) override {
     return Retry(&Connection::GetInfo, Safety::kRead, request, deadline);
   }
+  Result<v1::ExplainResponse> Explain(const v1::ExplainRequest& request,
+                                      absl::Time deadline) override {
+    return Retry(&Connection::Explain, Safety::kRead, request, deadline);
+  }
+  Result<v1::ListTopQueriesResponse> ListTopQueries(const v1::ListTopQueriesRequest& request,
+                                                    absl::Time deadline) override {
+    return Retry(&Connection::ListTopQueries, Safety::kRead, request, deadline);
+  }
   // A health check tells how it is now: a retry would hide the answer.
   Result<grpc::health::v1::HealthCheckResponse> Check(
       const grpc::health::v1::HealthCheckRequest& request, absl::Time deadline) override {
@@ -178,6 +218,20 @@ class RetryConnection final : public Connection {
       absl::StatusOr<Reply> reply = (next_.get()->*call)(request, deadline);
       if (reply.ok() || !attempts.WaitForNext(reply.status()))
         return Finish(attempts, std::move(reply));
+    }
+  }
+
+  // The whole call goes out again while some shard's part may still pass: each goes on where it
+  // ended.
+  template <typename Request, typename Reply>
+  absl::StatusOr<Reply> RetryShards(absl::StatusOr<Reply> (Connection::*call)(const Request&,
+                                                                             absl::Time),
+                                    const Request& request, absl::Time deadline) {
+    Attempts attempts(*policy_, SafetyOfWrite(request), deadline);
+    while (true) {
+      absl::StatusOr<Reply> reply = (next_.get()->*call)(request, deadline);
+      const absl::Status status = reply.ok() ? FirstTransientShard(*reply) : reply.status();
+      if (status.ok() || !attempts.WaitForNext(status)) return Finish(attempts, std::move(reply));
     }
   }
 

@@ -60,6 +60,10 @@ int RunQuarryctl(int argc, const char* const* argv, std::ostream& out, std::ostr
       "8 exhausted, 9 deadline, 10 outcome unknown, 11 denied, 12 unhealthy, 13 rows rejected.");
   AddGet(app, session);
   AddWrites(app, session);
+  AddQuestions(app, session);
+  AddBulkWrites(app, session);
+  AddExplain(app, session);
+  AddTop(app, session);
   AddSql(app, session);
   AddImport(app, session);
   AddSchema(app, session);

@@ -9,6 +9,10 @@ namespace quarry::ctl {
 
 void AddGet(CLI::App& app, Session& session);
 void AddWrites(CLI::App& app, Session& session);  // insert, update, upsert, delete
+void AddQuestions(CLI::App& app, Session& session);   // list, query, aggregate
+void AddBulkWrites(CLI::App& app, Session& session);  // update-where, delete-where
+void AddExplain(CLI::App& app, Session& session);
+void AddTop(CLI::App& app, Session& session);  // top, insights
 void AddSql(CLI::App& app, Session& session);
 void AddImport(CLI::App& app, Session& session);
 void AddSchema(CLI::App& app, Session& session);  // tables, resolve

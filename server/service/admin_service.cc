@@ -8,6 +8,7 @@
 #include "core/base/status_macros.h"
 #include "core/engine/engine.h"
 #include "quarry/v1/admin.pb.h"
+#include "server/service/query_admin.h"
 #include "server/service/services.h"
 #include "server/translate/response.h"
 
@@ -96,7 +97,7 @@ Async<absl::Status> GetInfo(std::shared_ptr<const GatewayInfo> info, v1::GetInfo
 
 }  // namespace
 
-void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board) {
+void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board, const QueryStats& queries) {
   const ShardBoard* shards = &board;
   const auto shared_info = std::make_shared<const GatewayInfo>(std::move(info));
   table.AddUnary<v1::ListShardsRequest, v1::ListShardsResponse>(
@@ -113,6 +114,17 @@ void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board)
       kService, "GetInfo",
       [shared_info](const v1::GetInfoRequest&, v1::GetInfoResponse& response, CallScope& scope) {
         return GetInfo(shared_info, response, scope);
+      });
+  const QueryStats* stats = &queries;
+  table.AddUnary<v1::ExplainRequest, v1::ExplainResponse>(
+      kService, "Explain",
+      [stats](const v1::ExplainRequest& request, v1::ExplainResponse& response, CallScope& scope) {
+        return Explain(stats, request, response, scope);
+      });
+  table.AddUnary<v1::ListTopQueriesRequest, v1::ListTopQueriesResponse>(
+      kService, "ListTopQueries",
+      [stats](const v1::ListTopQueriesRequest& request, v1::ListTopQueriesResponse& response, CallScope& scope) {
+        return ListTopQueries(stats, request, response, scope);
       });
 }
 

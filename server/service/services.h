@@ -10,6 +10,7 @@
 #include "core/txn/transactions.h"
 #include "server/loop/rpc_table.h"
 #include "server/observe/shard_board.h"
+#include "server/service/query_recorder.h"
 
 namespace quarry {
 
@@ -21,6 +22,11 @@ struct RawSqlLimits {
   absl::Duration progress_interval = absl::Seconds(1);
 };
 
+struct QueryLimits {
+  int64_t batch_bytes = 1 << 20;    // Of rows in one message of a stream.
+  int64_t message_bytes = 4 << 20;  // One message.
+};
+
 struct GatewayInfo {
   std::string version;
   std::string deployment;
@@ -28,11 +34,14 @@ struct GatewayInfo {
   std::map<std::string, int64_t> waiters_max = {};  // By shard, over all loops.
 };
 
+// Rows by key.
 void AddDataService(RpcTable& table);
+// The same service's calls by condition: List, Query, Aggregate, UpdateWhere, DeleteWhere.
+void AddQueries(RpcTable& table, QueryRecorder& recorder, const QueryLimits& limits);
 void AddShardService(RpcTable& table, const RawSqlLimits& limits);
 void AddTransactionService(RpcTable& table, const TransactionOptions& options);
 void AddSchemaService(RpcTable& table);
-void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board);
+void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board, const QueryStats& queries);
 // grpc.health.v1: "" for the gateway, one name for each service of the table, "shard/<name>" for each shard.
 void AddHealthService(RpcTable& table, ShardBoard& board);
 // Server reflection, v1 and v1alpha, of the table's services.

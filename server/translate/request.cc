@@ -1,94 +1,20 @@
 #include "server/translate/request.h"
 
 #include <memory>
-#include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "core/base/ids.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "server/translate/request_parts.h"
 #include "server/translate/value.h"
 #include "server/translate/violations.h"
 #include "xxhash.h"
 
 namespace quarry {
 namespace {
-
-template <typename Strings>
-std::vector<std::string> ToNames(const Strings& names) {
-  return std::vector<std::string>(names.begin(), names.end());
-}
-
-// Where a call may go, by the forms that it takes.
-struct TargetForms {
-  bool one = true;
-  bool many = true;
-};
-
-void CheckShardNames(const v1::ShardNames& names, Violations& violations) {
-  if (names.names().empty()) violations.Add("target.shards", "names no shard; name at least one, or use all_shards");
-  std::set<std::string> seen;
-  for (const std::string& name : names.names()) {
-    if (!seen.insert(name).second) violations.Add("target.shards", absl::StrCat("names shard \"", name, "\" twice"));
-  }
-}
-
-Target ToTarget(const v1::Target& wire, TargetForms forms, Violations& violations) {
-  Target target;
-  const bool one = wire.to_case() == v1::Target::kKey || wire.to_case() == v1::Target::kShard;
-  if (wire.to_case() != v1::Target::TO_NOT_SET && !(one ? forms.one : forms.many)) {
-    violations.Add("target", forms.one ? "must name one shard: shard or key" : "must be all_shards or shards");
-    return target;
-  }
-  switch (wire.to_case()) {
-    case v1::Target::kKey:
-      target.key = ToKeyInput(wire.key().key(), "target.key.key", violations);
-      target.key_table = wire.key().table();
-      break;
-    case v1::Target::kShard:
-      target.shards.push_back(wire.shard());
-      break;
-    case v1::Target::kShards:
-      CheckShardNames(wire.shards(), violations);
-      target.shards = ToNames(wire.shards().names());
-      break;
-    case v1::Target::kAllShards:
-      if (!wire.all_shards()) violations.Add("target.all_shards", "must be true where it is given");
-      target.all_shards = true;
-      break;
-    case v1::Target::TO_NOT_SET:
-      violations.Add("target", "has no place set; leave it out, or set key, shard, shards or all_shards");
-      break;
-  }
-  return target;
-}
-
-void CheckReadOptions(const v1::ReadOptions& options, bool in_transaction, Violations& violations) {
-  switch (options.consistency_case()) {
-    case v1::ReadOptions::kStrong:
-      if (!options.strong()) violations.Add("read_options.strong", "must be true where it is given");
-      break;
-    case v1::ReadOptions::kMaxStaleness:
-      if (options.max_staleness().seconds() < 0 || options.max_staleness().nanos() < 0) {
-        violations.Add("read_options.max_staleness", "is negative");
-      }
-      if (in_transaction) violations.Add("read_options", "must be strong inside a transaction");
-      break;
-    case v1::ReadOptions::CONSISTENCY_NOT_SET:
-      break;
-  }
-}
-
-std::string ToRequestId(const std::string& text, Violations& violations) {
-  if (text.empty()) return "";
-  std::optional<std::string> canonical = CanonicalUuid(text);
-  if (!canonical.has_value()) violations.Add("request_id", "is no UUID; write 32 hexadecimal digits as 8-4-4-4-12");
-  return canonical.value_or("");
-}
 
 GeneratedColumn ToGenerated(const v1::GeneratedColumn& wire, const FieldPath& path, Violations& violations) {
   GeneratedColumn generated;
@@ -212,6 +138,7 @@ absl::StatusOr<ReadOperation> ToOperation(const v1::GetRequest& request) {
   op.columns = ToNames(request.columns());
   if (request.has_target()) op.target = ToTarget(request.target(), {.one = true, .many = false}, violations);
   CheckReadOptions(request.read_options(), !request.transaction_id().empty(), violations);
+  op.freshness = ToFreshness(request, request.read_options());
   if (!violations.empty()) return violations.ToStatus();
   return op;
 }
@@ -230,6 +157,7 @@ absl::StatusOr<ReadOperation> ToOperation(const v1::BatchGetRequest& request) {
   op.allow_partial = request.allow_partial();
   if (request.has_target()) op.target = ToTarget(request.target(), {.one = true, .many = false}, violations);
   CheckReadOptions(request.read_options(), !request.transaction_id().empty(), violations);
+  op.freshness = ToFreshness(request, request.read_options());
   if (!violations.empty()) return violations.ToStatus();
   return op;
 }

@@ -68,6 +68,11 @@ void FillServedBy(const ServedBy& served_by, const Topology& topology, v1::Serve
   AddSortedNames(served_by.answered, topology, wire->mutable_shards_answered());
   if (!served_by.asked.empty()) wire->set_role(v1::ROLE_PRIMARY);
   wire->set_epoch(static_cast<int64_t>(served_by.epoch));
+  if (served_by.age.has_value()) {
+    absl::Duration rest;
+    wire->mutable_answer_age()->set_seconds(absl::IDivDuration(*served_by.age, absl::Seconds(1), &rest));
+    wire->mutable_answer_age()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+  }
 }
 
 void FillServedByGateway(const Topology& topology, v1::ServedBy* wire) {

@@ -18,6 +18,7 @@
 #include "server/observe/build_info.h"
 #include "server/service/services.h"
 #include "server/wiring/snapshot_builder.h"
+#include "server/wiring/token_secret.h"
 #include "spdlog/spdlog.h"
 
 namespace quarry {
@@ -86,6 +87,8 @@ absl::Status Gateway::Build(const GatewayOptions& options) {
   // Before anything listens: resolvers that are wrong whatever the tables are.
   QUARRY_ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot,
                           SnapshotWithoutCatalog(config_, epoch_, *registry_, "the shards have not been asked yet"));
+  QUARRY_ASSIGN_OR_RETURN(const std::string secret, TokenSecret(config_));
+  const auto sealer = std::make_shared<const Sealer>(secret);
   MakeServer(options);
   SystemRandom random;
   for (size_t index = 0; index < server_->loop_count(); ++index) {
@@ -97,6 +100,8 @@ absl::Status Gateway::Build(const GatewayOptions& options) {
     parts.metrics = shard_metrics_.get();
     parts.board = board_.get();
     parts.snapshot = snapshot;
+    parts.sealer = sealer;
+    parts.cache_shared = cache_shared_;
     GrpcLoop& loop = server_->loop(index);
     loop.RunAndWait([this, &loop, &parts] { loops_.push_back(std::make_unique<LoopParts>(loop, std::move(parts))); });
     server_->SetEngine(index, &loops_.back()->engine());
@@ -105,29 +110,40 @@ absl::Status Gateway::Build(const GatewayOptions& options) {
   return Serve();
 }
 
-void Gateway::MakeServer(const GatewayOptions& options) {
+void Gateway::MakeLogs(uint32_t loops) {
   std::vector<std::string> names;
   for (const ShardConfig& shard : config_.shards) names.push_back(shard.name);
-  const uint32_t loops = LoopCount(config_);
   board_ = std::make_unique<ShardBoard>(names, loops);
   shard_log_ = std::make_unique<ShardLog>(*board_, spdlog::default_logger());
   shard_metrics_ = std::make_shared<ShardMetrics>(*board_);
   AccessLogOptions log_options;
   log_options.json = config_.log.format == "json";
   access_log_ = std::make_shared<AccessLog>(spdlog::default_logger(), log_options);
+  SlowQueryOptions slow_options;
+  slow_options.json = log_options.json;
+  slow_options.threshold = config_.log.slow_query;
+  slow_query_log_ = std::make_unique<SlowQueryLog>(spdlog::default_logger(), slow_options);
+  query_recorder_ = std::make_unique<QueryRecorder>(loops, slow_query_log_.get());
+}
 
+void Gateway::MakeServer(const GatewayOptions& options) {
+  const uint32_t loops = LoopCount(config_);
+  MakeLogs(loops);
   RawSqlLimits raw_sql;
   raw_sql.width_max = static_cast<size_t>(config_.limits.scatter_width);
   TransactionOptions transactions;
   transactions.idle_timeout_default = config_.transactions.idle_timeout;
   transactions.idle_timeout_max = config_.transactions.idle_timeout_max;
+  QueryLimits queries;
+  queries.message_bytes = config_.limits.message_bytes;
   AddDataService(table_);
+  AddQueries(table_, *query_recorder_, queries);
   AddShardService(table_, raw_sql);
   AddTransactionService(table_, transactions);
   AddSchemaService(table_);
   GatewayInfo info{options.version, config_.deployment, absl::Now()};
   for (const ShardConfig& shard : config_.shards) info.waiters_max[shard.name] = shard.pool.waiters * loops;
-  AddAdminService(table_, std::move(info), *board_);
+  AddAdminService(table_, std::move(info), *board_, query_recorder_->stats());
   AddHealthService(table_, *board_);
   AddReflection(table_);
   recorder_ = std::make_unique<CallRecorder>(table_, loops, access_log_.get());
@@ -165,7 +181,8 @@ absl::Status Gateway::Serve() {
   http_ = std::make_unique<HttpServer>(
       HttpOptions(config_), *server_, *board_,
       std::vector<std::shared_ptr<const prometheus::Collectable>>{MakeRegistry(QUARRY_VERSION), recorder_->metrics(),
-                                                                  shard_metrics_, resolver_metrics_});
+                                                                  shard_metrics_, resolver_metrics_,
+                                                                  std::make_shared<CacheMetrics>(cache_shared_)});
   return http_->Start();
 }
 

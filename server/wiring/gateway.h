@@ -14,11 +14,14 @@
 #include "server/http/http_server.h"
 #include "server/loop/grpc_server.h"
 #include "server/observe/access_log.h"
+#include "server/observe/cache_metrics.h"
 #include "server/observe/resolver_metrics.h"
 #include "server/observe/shard_board.h"
 #include "server/observe/shard_log.h"
 #include "server/observe/shard_metrics.h"
+#include "server/observe/slow_query_log.h"
 #include "server/service/call_recorder.h"
+#include "server/service/query_recorder.h"
 #include "server/wiring/catalog_loader.h"
 #include "server/wiring/databases.h"
 #include "server/wiring/loop_parts.h"
@@ -58,6 +61,7 @@ class Gateway {
   explicit Gateway(Config config) : config_(std::move(config)) {}
   absl::Status Build(const GatewayOptions& options);
   absl::Status StartLoader(const GatewayOptions& options);
+  void MakeLogs(uint32_t loops);
   void MakeServer(const GatewayOptions& options);
   absl::Status Serve();
   void Publish(std::shared_ptr<const Snapshot> snapshot);
@@ -70,7 +74,10 @@ class Gateway {
   std::unique_ptr<ShardLog> shard_log_;
   std::shared_ptr<ShardMetrics> shard_metrics_;
   const std::shared_ptr<ResolverMetrics> resolver_metrics_ = std::make_shared<ResolverMetrics>();
+  const std::shared_ptr<ResultCacheShared> cache_shared_ = std::make_shared<ResultCacheShared>();
   std::shared_ptr<AccessLog> access_log_;
+  std::unique_ptr<SlowQueryLog> slow_query_log_;
+  std::unique_ptr<QueryRecorder> query_recorder_;
   RpcTable table_;
   std::unique_ptr<CallRecorder> recorder_;
   std::unique_ptr<GrpcServer> server_;

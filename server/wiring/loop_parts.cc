@@ -21,10 +21,16 @@ LoopParts::LoopParts(Loop& loop, Options options)
   parts.limits.row_bytes_max = config.limits.row_bytes;
   parts.limits.reply_bytes_max = config.limits.reply_bytes;
   parts.limits.scatter_width = static_cast<size_t>(config.limits.scatter_width);
+  parts.limits.page_rows = config.limits.page_rows;
+  parts.limits.page_rows_max = config.limits.page_rows_max;
+  parts.limits.bulk_rows = config.limits.bulk_rows;
   parts.limits.raw_sql_allowed = config.raw_sql_enabled;
   parts.transactions.idle_timeout_default = config.transactions.idle_timeout;
   parts.transactions.idle_timeout_max = config.transactions.idle_timeout_max;
   parts.transactions.open_max = static_cast<size_t>(config.transactions.open_max);
+  parts.sealer = options.sealer;
+  parts.cache_shared = options.cache_shared;
+  parts.cache.bytes_max = static_cast<size_t>(config.cache.bytes);
   parts.loop_index = options.loop_index;
   parts.id_node = options.id_node;
   engine_ = std::make_unique<Engine>(loop, std::move(parts));

@@ -7,6 +7,7 @@
 
 #include "core/base/loop.h"
 #include "core/base/random.h"
+#include "core/base/seal.h"
 #include "core/config/config.h"
 #include "core/engine/engine.h"
 #include "core/plan/snapshot.h"
@@ -28,6 +29,8 @@ class LoopParts {
     ShardMetrics* metrics = nullptr;
     ShardBoard* board = nullptr;
     std::shared_ptr<const Snapshot> snapshot;
+    std::shared_ptr<const Sealer> sealer;  // Of page and resume tokens.
+    std::shared_ptr<ResultCacheShared> cache_shared;
   };
   // All that `options` points to, and `loop`, outlive this.
   LoopParts(Loop& loop, Options options);

@@ -17,7 +17,7 @@ SHARDS = [f"s{i}" for i in range(4)]
 KEYS = 2_000
 # Deletes come last: the others need the rows.
 OPERATIONS = ["get", "batch_get", "insert", "update", "upsert", "read_modify_write", "batch_write", "commit", "sql_scan",
-              "delete"]
+              "query", "delete"]
 LATENCY = {"mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"}
 
 
@@ -65,8 +65,8 @@ class QuarryLoadRun(unittest.TestCase):
         self.assertEqual(sorted(ids), list(range(1, KEYS + 1)))
 
     def run_ok(self, address, *arguments):
-        done = call("run", address, "--keys", KEYS, "--value-bytes", 50, "--concurrency", 8, "--warmup", "0.1s",
-                    "--duration", "0.3s", "--json", "-", *arguments)
+        done = call("run", address, "--keys", KEYS, "--value-bytes", 50, "--concurrency", 8, "--warmup", "0s",
+                    "--calls", 80, "--json", "-", *arguments)
         self.assertEqual(done.returncode, 0, f"{arguments}: {done.stderr}")
         result = json.loads(done.stdout)
         self.check_result(result, arguments)
@@ -99,7 +99,7 @@ class QuarryLoadRun(unittest.TestCase):
         with served(self.folder) as (_, address):
             self.fill(address)
             paths = []
-            for number, scenario in enumerate(["ycsb-a", "ycsb-d", "ycsb-f", "hot-tenant"]):
+            for number, scenario in enumerate(["ycsb-a", "ycsb-d", "ycsb-e", "ycsb-f", "hot-tenant"]):
                 paths.append(self.folder / f"{scenario}.json")
                 result = self.run_ok(address, "--scenario", scenario, "--insert-from", 1_000_000 * (number + 1))
                 self.assertEqual(result["scenario"]["name"], scenario)

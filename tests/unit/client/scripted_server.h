@@ -73,6 +73,19 @@ class ScriptedServer final : public v1::DataService::Service,
   }
   void set_transaction_state(v1::TransactionState state) { state_ = state; }
   void set_events(std::vector<v1::OnAllShardsResponse> events) { events_ = std::move(events); }
+  // What the next calls of Query send, in order, and how they end.
+  struct QueryScript {
+    std::vector<v1::QueryResponse> messages;
+    absl::Status status;
+  };
+  void set_queries(std::deque<QueryScript> queries) {
+    absl::MutexLock lock(&mutex_);
+    queries_ = std::move(queries);
+  }
+  std::vector<std::string> resume_tokens() {
+    absl::MutexLock lock(&mutex_);
+    return resume_tokens_;
+  }
   // Mutations applied by BatchWrite, each once.
   int applied() {
     absl::MutexLock lock(&mutex_);
@@ -173,6 +186,39 @@ class ScriptedServer final : public v1::DataService::Service,
     return grpc::Status::OK;
   }
 
+  grpc::Status Query(grpc::ServerContext*, const v1::QueryRequest* request,
+                     grpc::ServerWriter<v1::QueryResponse>* writer) override {
+    QueryScript script;
+    {
+      absl::MutexLock lock(&mutex_);
+      resume_tokens_.push_back(request->resume_token());
+      if (queries_.empty()) return grpc::Status(grpc::StatusCode::INTERNAL, "no script is left");
+      script = std::move(queries_.front());
+      queries_.pop_front();
+    }
+    for (const v1::QueryResponse& message : script.messages) writer->Write(message);
+    return ToGrpc(script.status);
+  }
+  // Two pages of one row each.
+  grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request,
+                    v1::ListResponse* reply) override {
+    const bool first = request->page_token().empty();
+    reply->add_rows()->add_values()->set_int64_value(first ? 1 : 2);
+    if (first) reply->set_next_page_token("page2");
+    return ToGrpc(Answer("List"));
+  }
+  // The first answers say that a shard is down.
+  grpc::Status DeleteWhere(grpc::ServerContext*, const v1::DeleteWhereRequest* request,
+                           v1::DeleteWhereResponse* reply) override {
+    const absl::Status shard = Answer("DeleteWhere", request->request_id());
+    v1::ShardWrites* writes = reply->add_shards();
+    writes->set_shard("s1");
+    writes->set_rows(3);
+    *writes->mutable_status() = ToRpcStatus(shard);
+    reply->set_rows(3);
+    return grpc::Status::OK;
+  }
+
   grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest*,
                      grpc::health::v1::HealthCheckResponse* reply) override {
     reply->set_status(grpc::health::v1::HealthCheckResponse::SERVING);
@@ -204,6 +250,8 @@ class ScriptedServer final : public v1::DataService::Service,
   std::vector<std::string> request_ids_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::map<int, v1::BatchWriteResult>> stored_ ABSL_GUARDED_BY(mutex_);
   int applied_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<QueryScript> queries_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> resume_tokens_ ABSL_GUARDED_BY(mutex_);
 };
 
 // orders(customer_id int64, order_id int64, status text, total decimal, placed timestamptz), key of

@@ -79,10 +79,11 @@ class ServiceTest : public testing::Test {
  protected:
   ServiceTest() {
     AddDataService(table_);
+    AddQueries(table_, queries_, QueryLimits());
     AddShardService(table_, RawSqlLimits());
     AddTransactionService(table_, TransactionOptions());
     AddSchemaService(table_);
-    AddAdminService(table_, {"1.2.3", "test", absl::Now()}, board_);
+    AddAdminService(table_, {"1.2.3", "test", absl::Now()}, board_, queries_.stats());
     AddHealthService(table_, board_);
     AddReflection(table_);
     recorder_ = std::make_unique<CallRecorder>(table_, 1, nullptr);
@@ -157,6 +158,7 @@ class ServiceTest : public testing::Test {
   }
 
   ShardBoard board_{{"s0", "s1"}, 1};
+  QueryRecorder queries_{1, nullptr};
   RpcTable table_;
   std::unique_ptr<CallRecorder> recorder_;
   std::unique_ptr<GrpcServer> server_;

@@ -1,0 +1,32 @@
+// Parts that several requests have in common. What is wrong with them goes to `violations`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/model/operation.h"
+#include "google/protobuf/message.h"
+#include "quarry/v1/common.pb.h"
+#include "server/translate/violations.h"
+
+namespace quarry {
+
+template <typename Strings>
+std::vector<std::string> ToNames(const Strings& names) {
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
+// Where a call may go, by the forms that it takes.
+struct TargetForms {
+  bool one = true;   // key, shard
+  bool many = true;  // shards, all_shards
+};
+
+Target ToTarget(const v1::Target& wire, TargetForms forms, Violations& violations);
+void CheckReadOptions(const v1::ReadOptions& options, bool in_transaction, Violations& violations);
+// How old an answer to `request` may be.
+Freshness ToFreshness(const google::protobuf::Message& request, const v1::ReadOptions& options);
+// In canonical form; "" when there is none.
+std::string ToRequestId(const std::string& text, Violations& violations);
+
+}  // namespace quarry
