@@ -1,0 +1,24 @@
+#include "tests/differential/dice.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace quarry::differential {
+
+uint64_t TestSeed() {
+  static const uint64_t seed = [] {
+    const char* given = std::getenv("QUARRY_SEED");
+    const uint64_t chosen = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+    std::printf("[     seed ] QUARRY_SEED=%llu\n", static_cast<unsigned long long>(chosen));
+    std::fflush(stdout);
+    return chosen;
+  }();
+  return seed;
+}
+
+int64_t NumberFromEnvironment(const char* name, int64_t initial) {
+  const char* given = std::getenv(name);
+  return given != nullptr ? std::strtoll(given, nullptr, 10) : initial;
+}
+
+}  // namespace quarry::differential
