@@ -10,6 +10,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/wire_format_lite.h"
 #include "quarry/v1/data.pb.h"
+#include "quarry/v1/query.pb.h"
 #include "quarry/v1/shard.pb.h"
 
 namespace quarry::load {
@@ -135,15 +136,20 @@ ReplyContent ReadReply(const Scenario& scenario, Operation operation, grpc::Byte
   }
 }
 
-int64_t CountRows(grpc::ByteBuffer& message) {
+int64_t CountRows(Operation operation, grpc::ByteBuffer& message) {
   grpc::ProtoBufferReader reader(&message);
   CodedInputStream stream(&reader);
   int64_t rows = 0;
   // The fields of OnShardResponse and OnAllShardsResponse have the same numbers.
-  ForEachField(stream, [&rows](int field, CodedInputStream& event) {
-    if (field != v1::OnShardResponse::kRowsFieldNumber) return;
-    ForEachField(event, [&rows](int part, CodedInputStream&) {
-      if (part == v1::RowBatch::kRowsFieldNumber) ++rows;
+  const bool query = operation == Operation::kQuery;
+  const int rows_field = query ? int{v1::QueryResponse::kBatchFieldNumber}
+                               : int{v1::OnShardResponse::kRowsFieldNumber};
+  const int row_field =
+      query ? int{v1::QueryBatch::kRowsFieldNumber} : int{v1::RowBatch::kRowsFieldNumber};
+  ForEachField(stream, [&](int field, CodedInputStream& event) {
+    if (field != rows_field) return;
+    ForEachField(event, [&](int part, CodedInputStream&) {
+      if (part == row_field) ++rows;
     });
   });
   return rows;

@@ -23,8 +23,8 @@ struct ReplyContent {
 };
 ReplyContent ReadReply(const Scenario& scenario, Operation operation, grpc::ByteBuffer& reply);
 
-// Rows in one message of a stream of ShardService.
-int64_t CountRows(grpc::ByteBuffer& message);
+// Rows in one message of a stream; see IsStream.
+int64_t CountRows(Operation operation, grpc::ByteBuffer& message);
 
 // Code, reason and message of a call that failed.
 CallError ErrorOf(const grpc::Status& status);

@@ -56,6 +56,7 @@ const std::string& MethodOf(const Scenario& scenario, Operation operation) {
                                                 "/quarry.v1.DataService/BatchWrite",
                                                 "/quarry.v1.TransactionService/Commit",
                                                 "/quarry.v1.ShardService/OnAllShards",
+                                                "/quarry.v1.DataService/Query",
                                                 "/quarry.bench.Echo/Call"};
   static const auto& one_shard = *new std::string("/quarry.v1.ShardService/OnShard");
   if (operation == Operation::kSqlScan && !scenario.shard.empty()) return one_shard;
@@ -93,6 +94,13 @@ RequestBuilder::RequestBuilder(const Scenario& scenario, int thread, Random& ran
   upsert_slots_ = AddColumns(*upsert_.mutable_record(), true, true, true);
   delete_.set_table(table);
   delete_.mutable_key()->add_values();
+  query_.set_table(table);
+  *query_.mutable_columns() = get_.columns();
+  query_.add_order_by()->set_column(scenario.query_order.empty() ? scenario.table.id
+                                                                 : scenario.query_order);
+  if (scenario.query_rows > 0 && scenario.query_order.empty()) {
+    query_.set_filter(absl::StrCat("\"", scenario.table.id, "\" >= @from"));
+  }
   PrepareMutations();
   const grpc::Slice slice(RandomText(static_cast<size_t>(scenario.request_bytes), random));
   echo_ = grpc::ByteBuffer(&slice, 1);
@@ -174,6 +182,8 @@ grpc::ByteBuffer RequestBuilder::Build(Operation operation, int64_t& key) {
       return BuildCommit();
     case Operation::kSqlScan:
       return BuildScan();
+    case Operation::kQuery:
+      return BuildQuery();
     case Operation::kEcho:
       break;
   }
@@ -232,6 +242,17 @@ grpc::ByteBuffer RequestBuilder::BuildCommit() {
   }
   commit_.set_request_id(NextRequestId());
   return Serialize(commit_);
+}
+
+// As YCSB's scan: from a key on, a number of rows that is uniform up to the most.
+grpc::ByteBuffer RequestBuilder::BuildQuery() {
+  if (!query_.filter().empty()) {
+    (*query_.mutable_params())["from"].set_int64_value(keys_->Next(random_));
+    query_.set_limit(1 + Below(scenario_.query_rows, random_));
+  } else {
+    query_.set_limit(scenario_.query_rows);
+  }
+  return Serialize(query_);
 }
 
 grpc::ByteBuffer RequestBuilder::BuildScan() const {

@@ -12,6 +12,7 @@
 #include "loadtest/quarry_load/key_chooser.h"
 #include "loadtest/quarry_load/scenario.h"
 #include "quarry/v1/data.pb.h"
+#include "quarry/v1/query.pb.h"
 #include "quarry/v1/transaction.pb.h"
 
 namespace quarry::load {
@@ -55,6 +56,7 @@ class RequestBuilder {
   grpc::ByteBuffer BuildBatchGet();
   grpc::ByteBuffer BuildBatchWrite();
   grpc::ByteBuffer BuildCommit();
+  grpc::ByteBuffer BuildQuery();
   grpc::ByteBuffer BuildScan() const;
 
   const Scenario& scenario_;
@@ -76,6 +78,7 @@ class RequestBuilder {
   v1::DeleteRequest delete_;
   v1::BatchWriteRequest batch_write_;
   v1::CommitRequest commit_;
+  v1::QueryRequest query_;
   grpc::ByteBuffer echo_;
   RecordSlots insert_slots_;
   RecordSlots update_slots_;

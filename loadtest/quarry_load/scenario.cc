@@ -11,7 +11,7 @@ namespace quarry::load {
 const std::vector<std::string>& OperationNames() {
   static const auto& names = *new std::vector<std::string>{
       "get",         "batch_get", "insert",   "update", "upsert", "delete", "read_modify_write",
-      "batch_write", "commit",    "sql_scan", "echo"};
+      "batch_write", "commit",    "sql_scan", "query",  "echo"};
   return names;
 }
 

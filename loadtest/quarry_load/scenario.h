@@ -24,9 +24,15 @@ enum class Operation : uint8_t {
   kBatchWrite,
   kCommit,
   kSqlScan,
+  kQuery,
   kEcho,
 };
-inline constexpr int kOperations = 11;
+inline constexpr int kOperations = 12;
+
+// Answered by a stream of messages with rows.
+inline bool IsStream(Operation operation) {
+  return operation == Operation::kSqlScan || operation == Operation::kQuery;
+}
 
 // "get", "batch_get" and so on.
 const char* OperationName(Operation operation);
@@ -73,6 +79,8 @@ struct Scenario {
   bool request_ids = false;               // A fresh UUID with every write.
   std::string sql;                        // Of sql_scan; "": all rows of the table.
   std::string shard;                      // Of sql_scan; "": all shards.
+  int64_t query_rows = 100;               // Of query, at most; 0: the whole table.
+  std::string query_order;                // Of query; "": by key.
   int64_t request_bytes = 40;             // Of echo.
   int64_t response_bytes = 0;             // Of echo; 0: any.
 

@@ -192,7 +192,7 @@ void AddRequestSettings(std::vector<Setting>& all) {
   all.push_back(Integer("value_bytes", QUARRY_AT(value_bytes), 0, 3'000'000,
                         "Length of each payload that is written (100)"));
   all.push_back(Columns("read_columns", QUARRY_AT(read_columns),
-                        "Columns that get and batch_get ask for (all)"));
+                        "Columns that get, batch_get and query ask for (all)"));
   all.push_back(Choice<UpdatedColumns>("update", QUARRY_AT(update), {"balance", "payload", "both"},
                                        "What an update sets (balance)"));
   all.push_back(Integer("batch", QUARRY_AT(batch), 1, 100'000,
@@ -205,6 +205,11 @@ void AddRequestSettings(std::vector<Setting>& all) {
   all.push_back(Text("sql", "TEXT", QUARRY_AT(sql),
                      "Statement of sql_scan (SELECT id, balance, payload of the whole table)"));
   all.push_back(Text("shard", "NAME", QUARRY_AT(shard), "Shard of sql_scan (all shards)"));
+  all.push_back(Integer("query_rows", QUARRY_AT(query_rows), 0, kMany,
+                        "Most rows of a query: a number up to this from a random key on; with "
+                        "query_order exactly this; 0 means the whole table (100)"));
+  all.push_back(Text("query_order", "NAME", QUARRY_AT(query_order),
+                     "Column that query orders by, instead of the key"));
   all.push_back(Integer("request_bytes", QUARRY_AT(request_bytes), 0, 4'000'000,
                         "Size of an echo request (40)"));
   all.push_back(Integer("response_bytes", QUARRY_AT(response_bytes), 0, 4'000'000,

@@ -171,7 +171,7 @@ void Worker::Send(Call& call, std::optional<int64_t> intended_ns) {
     report_.send_lag.Record(call.measured.sent_ns - *intended_ns);
   }
   const std::string& method = MethodOf(scenario_, call.measured.operation);
-  if (call.measured.operation != Operation::kSqlScan) {
+  if (!IsStream(call.measured.operation)) {
     call.step =
         call.measured.operation == Operation::kReadModifyWrite ? Step::kReadToModify : Step::kUnary;
     return StartUnary(call, method);
@@ -227,7 +227,7 @@ void Worker::OnStreamEvent(Call& call, bool ok) {
   }
   if (call.step == Step::kReadStream && InWindow(NowNanoseconds())) {
     const int64_t bytes = static_cast<int64_t>(call.reply.Length());
-    recorder_.Progress(call.measured.operation, CountRows(call.reply), bytes);
+    recorder_.Progress(call.measured.operation, CountRows(call.measured.operation, call.reply), bytes);
   }
   call.step = Step::kReadStream;
   call.stream->Read(&call.reply, &call);
@@ -275,7 +275,7 @@ void Worker::Record(Call& call) {
     call.measured.missing = true;
     return recorder_.Success(call.measured);
   }
-  if (call.measured.operation != Operation::kSqlScan) {
+  if (!IsStream(call.measured.operation)) {
     call.measured.bytes += static_cast<int64_t>(call.reply.Length());
     const ReplyContent content = ReadReply(scenario_, call.measured.operation, call.reply);
     call.measured.items = content.items;

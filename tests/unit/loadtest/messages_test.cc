@@ -6,6 +6,7 @@
 
 #include "loadtest/quarry_load/reply_reader.h"
 #include "loadtest/quarry_load/request_builder.h"
+#include "quarry/v1/query.pb.h"
 #include "quarry/v1/shard.pb.h"
 
 namespace quarry::load {
@@ -139,6 +140,34 @@ TEST_F(RequestBuilderTest, ScanGoesToOneShardOrToAll) {
   EXPECT_EQ(request.target().shard(), "s1");
 }
 
+TEST_F(RequestBuilderTest, QueryReadsAShortRangeFromAKeyOn) {
+  EXPECT_EQ(MethodOf(scenario_, Operation::kQuery), "/quarry.v1.DataService/Query");
+  scenario_.query_rows = 3;
+  RequestBuilder builder = Make();
+  std::set<int64_t> limits;
+  for (int i = 0; i < 50; ++i) {
+    const auto request = Parse<v1::QueryRequest>(builder.Build(Operation::kQuery, key_));
+    EXPECT_EQ(request.filter(), "\"id\" >= @from");
+    EXPECT_GE(request.params().at("from").int64_value(), 1);
+    EXPECT_EQ(request.order_by(0).column(), "id");
+    limits.insert(request.limit());
+  }
+  EXPECT_EQ(limits, (std::set<int64_t>{1, 2, 3}));
+}
+
+TEST_F(RequestBuilderTest, QueryReadsTheFirstRowsOfAnotherOrderOrTheWholeTable) {
+  scenario_.query_order = "balance";
+  auto request = Parse<v1::QueryRequest>(Make().Build(Operation::kQuery, key_));
+  EXPECT_EQ(request.filter(), "");
+  EXPECT_EQ(request.order_by(0).column(), "balance");
+  EXPECT_EQ(request.limit(), 100);
+  scenario_.query_order = "";
+  scenario_.query_rows = 0;
+  request = Parse<v1::QueryRequest>(Make().Build(Operation::kQuery, key_));
+  EXPECT_EQ(request.filter(), "");
+  EXPECT_EQ(request.limit(), 0);
+}
+
 TEST_F(RequestBuilderTest, EchoHasItsSize) {
   scenario_.request_bytes = 77;
   EXPECT_EQ(Make().Build(Operation::kEcho, key_).Length(), 77u);
@@ -179,19 +208,30 @@ TEST(ReplyReaderTest, BatchWriteReportsTheFirstMutationThatFailed) {
   EXPECT_EQ(content.error.message, "full");
 }
 
-TEST(ReplyReaderTest, CountsRowsOfBothStreams) {
+TEST(ReplyReaderTest, CountsRowsOfAQuery) {
+  v1::QueryResponse response;
+  for (int i = 0; i < 3; ++i) response.mutable_batch()->add_rows()->add_values()->set_int64_value(i);
+  response.mutable_batch()->set_resume_token("rows end here");
+  grpc::ByteBuffer rows = Bytes(response);
+  EXPECT_EQ(CountRows(Operation::kQuery, rows), 3);
+  response.mutable_summary()->set_rows(3);
+  grpc::ByteBuffer summary = Bytes(response);
+  EXPECT_EQ(CountRows(Operation::kQuery, summary), 0);
+}
+
+TEST(ReplyReaderTest, CountsRowsOfBothStreamsOfRawSql) {
   v1::OnAllShardsResponse response;
   for (int i = 0; i < 5; ++i)
     response.mutable_rows()->add_rows()->add_values()->set_text_value("long enough text");
   grpc::ByteBuffer rows = Bytes(response);
-  EXPECT_EQ(CountRows(rows), 5);
+  EXPECT_EQ(CountRows(Operation::kSqlScan, rows), 5);
   v1::OnShardResponse one;
   one.mutable_rows()->add_rows();
   grpc::ByteBuffer row = Bytes(one);
-  EXPECT_EQ(CountRows(row), 1);
+  EXPECT_EQ(CountRows(Operation::kSqlScan, row), 1);
   response.mutable_progress()->set_rows(5);
   grpc::ByteBuffer progress = Bytes(response);
-  EXPECT_EQ(CountRows(progress), 0);
+  EXPECT_EQ(CountRows(Operation::kSqlScan, progress), 0);
 }
 
 TEST(ReplyReaderTest, EchoOfAnotherSizeHasFailed) {
@@ -206,7 +246,7 @@ TEST(ReplyReaderTest, EchoOfAnotherSizeHasFailed) {
 TEST(ReplyReaderTest, BrokenBytesAreNoRows) {
   const grpc::Slice slice("\x0a\xff\xff");
   grpc::ByteBuffer reply(&slice, 1);
-  EXPECT_EQ(CountRows(reply), 0);
+  EXPECT_EQ(CountRows(Operation::kSqlScan, reply), 0);
 }
 
 }  // namespace

@@ -100,7 +100,7 @@ TEST(ScenarioTest, BuiltInScenariosAreValidAndHaveADescription) {
     EXPECT_TRUE(Validate(*scenario).ok()) << builtin.name << Validate(*scenario);
   }
   EXPECT_THAT(names, testing::IsSupersetOf(
-                         {"ycsb-a", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-f", "hot-tenant"}));
+                         {"ycsb-a", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-e", "ycsb-f", "hot-tenant"}));
 }
 
 TEST(ScenarioTest, UnknownScenarioSuggestsOne) {
