@@ -39,9 +39,10 @@ quarry::ConfigOptions OptionsOf(const Flags& flags) {
   quarry::ConfigOptions options;
   options.overrides = flags.set;
   options.environment = quarry::ProcessEnvironment();
-  // Read elsewhere: by the flags below, by clients, by ./dev.
-  options.environment_ignored = {"QUARRY_CONFIG",         "QUARRY_ADDRESS", "QUARRY_HTTP", "QUARRY_JOBS",
-                                 "QUARRY_TEST_JOBS", "QUARRY_SKIP_INSTALL"};
+  // Read elsewhere: by the flags below, by clients, by ./dev, by tests.
+  options.environment_ignored = {"QUARRY_CONFIG",       "QUARRY_ADDRESS", "QUARRY_HTTP",
+                                 "QUARRY_JOBS",         "QUARRY_TEST_JOBS", "QUARRY_SKIP_INSTALL",
+                                 "QUARRY_SEED",         "QUARRY_DIFFERENTIAL_QUERIES"};
   return options;
 }
 
