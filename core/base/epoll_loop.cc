@@ -64,7 +64,11 @@ void EpollLoop::Post(absl::AnyInvocable<void()> work) {
   }
 }
 
-absl::Time EpollLoop::Now() const { return absl::Now(); }
+absl::Time EpollLoop::Now() const {
+  if (!in_piece_) return absl::Now();
+  if (now_ == absl::InfinitePast()) now_ = absl::Now();
+  return now_;
+}
 
 Loop::TimerId EpollLoop::RunAt(absl::Time when, absl::AnyInvocable<void()> work) {
   const TimerId id{when, next_timer_++};
@@ -150,7 +154,7 @@ bool EpollLoop::PollSockets(absl::Duration wait) {
     // Gone, or a new socket under an old number, because of an earlier event of this batch.
     if (found == watches_.end() || found->second.generation >= newest) continue;
     const auto work = found->second.work;  // It may replace or remove itself.
-    (*work)(FromEpoll(events[static_cast<size_t>(i)].events));
+    RunPiece([&] { (*work)(FromEpoll(events[static_cast<size_t>(i)].events)); });
     ran = true;
   }
   return ran;
@@ -164,7 +168,7 @@ bool EpollLoop::RunTimers() {
     const auto first = timers_.begin();
     absl::AnyInvocable<void()> work = std::move(first->second);
     timers_.erase(first);
-    work();
+    RunPiece(work);
     ran = true;
   }
   return ran;
@@ -177,7 +181,7 @@ bool EpollLoop::RunReady() {
   while (count-- > 0 && !ready_.empty()) {
     absl::AnyInvocable<void()> work = std::move(ready_.front());
     ready_.pop_front();
-    work();
+    RunPiece(work);
   }
   return ran;
 }

@@ -28,6 +28,7 @@ class EpollLoop : public Loop {
 
   void Post(absl::AnyInvocable<void()> work) override ABSL_LOCKS_EXCLUDED(mutex_);
   void Defer(absl::AnyInvocable<void()> work) override { ready_.push_back(std::move(work)); }
+  // Stands still within one piece of work: its steps take less time than asking for it.
   absl::Time Now() const override;
   TimerId RunAt(absl::Time when, absl::AnyInvocable<void()> work) override;
   void CancelTimer(TimerId id) override;
@@ -47,6 +48,14 @@ class EpollLoop : public Loop {
   void DropAllWork();
 
  protected:
+  // One piece of work: what an event, a timer or the queue asks for.
+  template <typename Work>
+  void RunPiece(Work&& work) {
+    now_ = absl::InfinitePast();
+    in_piece_ = true;
+    work();
+    in_piece_ = false;
+  }
   // For a loop that sleeps elsewhere: readable when a watched socket is ready or work was posted.
   int poll_fd() const { return epoll_fd_; }
   // The time of the next timer, or InfinitePast when work is ready now.
@@ -66,6 +75,8 @@ class EpollLoop : public Loop {
   int wake_fd_;
   std::atomic<std::thread::id> thread_;
   std::atomic<bool> stopped_{false};
+  bool in_piece_ = false;
+  mutable absl::Time now_;  // Of the piece that runs; InfinitePast until it is asked for.
   std::deque<absl::AnyInvocable<void()>> ready_;
   uint64_t next_timer_ = 1;
   absl::btree_map<TimerId, absl::AnyInvocable<void()>> timers_;

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "core/base/epoll_loop.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -111,6 +112,22 @@ TEST(LoopTest, WorkThatDefersWithoutEndHoldsUpNoTimer) {
   EXPECT_TRUE(loop.RunOnce(absl::ZeroDuration()));
   EXPECT_TRUE(fired);
   EXPECT_LT(steps, 100);
+}
+
+TEST(LoopTest, TimeStandsStillWithinOnePieceOfWorkAndGoesOnInTheNext) {
+  EpollLoop loop;
+  absl::Time first, second, next;
+  loop.Defer([&] {
+    first = loop.Now();
+    while (absl::Now() <= first) {
+    }
+    second = loop.Now();
+    loop.Defer([&] { next = loop.Now(); });
+  });
+  while (next == absl::Time()) loop.RunOnce(absl::ZeroDuration());
+  EXPECT_EQ(second, first);
+  EXPECT_GT(next, first);
+  EXPECT_GE(loop.Now(), next);
 }
 
 TEST(LoopTest, PostFromAnotherThreadWakesASleepingLoop) {
