@@ -1,5 +1,8 @@
 #include "core/backend/sqlite/core.h"
 
+#include <utility>
+#include <vector>
+
 #include "core/base/status_macros.h"
 
 namespace quarry::sqlite {
@@ -35,6 +38,17 @@ Async<OpenResult> OpenReader(std::shared_ptr<Core> core) {
   });
   OpenResult result = co_await future;
   co_return result;
+}
+
+// What arrives in one turn of the loop costs one lock and one wake-up of the writer, which finds the whole group.
+void SendAtEndOfTurn(const std::shared_ptr<Core>& core, Write write) {
+  core->arriving.push_back(std::move(write));
+  if (core->arriving.size() > 1) return;
+  core->loop.Defer([core] {
+    for (WriterQueue::Refused& refused : core->writer->Push(std::exchange(core->arriving, {}))) {
+      refused.write.done(std::move(refused.status));
+    }
+  });
 }
 
 }  // namespace
@@ -77,11 +91,9 @@ Async<absl::StatusOr<TaskResult>> RunAutocommit(std::shared_ptr<Core> core, Task
   write.control = control;
   write.counters = core->counters;
   write.alone = alone;
-  write.done = [done, port = core->port](Result result) mutable {
-    port->Post([done, result = std::move(result)]() mutable { done.Set(std::move(result)); });
-  };
-  const absl::Status pushed = core->writer->Push(std::move(write));
-  if (!pushed.ok()) co_return pushed;
+  write.done = [done](Result result) mutable { done.Set(std::move(result)); };
+  write.port = core->port;
+  SendAtEndOfTurn(core, std::move(write));
   Result result = co_await future;
   co_return result;
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -39,6 +40,7 @@ struct Core {
   std::shared_ptr<WriterQueue> writer;
   std::shared_ptr<WorkerQueue> workers;
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  std::vector<Write> arriving;  // In this turn of the loop; they go to the writer together.
 };
 
 // Tells the job when its caller is dropped.

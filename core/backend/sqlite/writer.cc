@@ -22,6 +22,24 @@ struct Overloaded : Ts... {
 template <typename... Ts>
 Overloaded(Ts...) -> Overloaded<Ts...>;
 
+struct Answer {
+  absl::AnyInvocable<void(absl::StatusOr<TaskResult>)> done;
+  absl::StatusOr<TaskResult> result;
+};
+
+// What one loop's callers are told.
+struct Answers {
+  std::shared_ptr<LoopPort> port;
+  std::vector<Answer> list;
+};
+
+Answers& AnswersFor(std::vector<Answers>& all, const std::shared_ptr<LoopPort>& port) {
+  for (Answers& one : all) {
+    if (one.port == port) return one;
+  }
+  return all.emplace_back(Answers{port, {}});
+}
+
 }  // namespace
 
 Writer::Writer(std::shared_ptr<WriterQueue> queue, std::unique_ptr<Connection> connection,
@@ -65,12 +83,14 @@ void Writer::Run() {
 
 void Writer::RunGroup(std::vector<Write> writes) {
   if (writes.empty()) return;
+  const absl::Time started = absl::Now();
   std::vector<absl::StatusOr<TaskResult>> results(writes.size(), absl::StatusOr<TaskResult>(TaskResult()));
   std::vector<bool> failed(writes.size(), false);
   // A failure that takes the whole transaction with it must not fail the others: they run again without that member,
   // so each round has fewer of them.
   while (!TryGroup(writes, results, failed)) {
   }
+  queue_->Answering(writes.size(), absl::Now() - started);
   Finish(writes, results, failed);
 }
 
@@ -133,12 +153,19 @@ void Writer::Finish(std::vector<Write>& writes, std::vector<absl::StatusOr<TaskR
                     const std::vector<bool>& failed) {
   const int64_t live = std::count(failed.begin(), failed.end(), false);
   bool counted = false;
+  std::vector<Answers> answers;
   for (size_t i = 0; i < writes.size(); ++i) {
     if (live > 1 && !failed[i]) {
       writes[i].counters->grouped_writes.fetch_add(1, std::memory_order_relaxed);
       if (!std::exchange(counted, true)) writes[i].counters->groups.fetch_add(1, std::memory_order_relaxed);
     }
-    writes[i].done(std::move(results[i]));
+    AnswersFor(answers, writes[i].port).list.push_back({std::move(writes[i].done), std::move(results[i])});
+  }
+  // One hand-over to each loop, which then answers all its callers in one turn.
+  for (Answers& one : answers) {
+    one.port->Post([list = std::move(one.list)]() mutable {
+      for (Answer& answer : list) answer.done(std::move(answer.result));
+    });
   }
 }
 

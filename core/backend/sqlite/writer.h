@@ -20,6 +20,7 @@
 #include "core/backend/sqlite/connection.h"
 #include "core/backend/sqlite/job.h"
 #include "core/backend/sqlite/lane.h"
+#include "core/base/group_pace.h"
 #include "core/model/statement.h"
 
 namespace quarry::sqlite {
@@ -29,8 +30,9 @@ struct Write {
   Task task;
   std::shared_ptr<JobControl> control;
   std::shared_ptr<Counters> counters;
-  // On the writer's thread, after the durable commit or the failure.
+  // On the loop of `port`, after the durable commit or the failure.
   absl::AnyInvocable<void(absl::StatusOr<TaskResult>)> done;
+  std::shared_ptr<LoopPort> port;
   bool alone = false;  // Never in a group: it holds a user's own SQL.
 };
 
@@ -59,9 +61,14 @@ class WriterQueue : public std::enable_shared_from_this<WriterQueue> {
 
   WriterQueue(std::string shard, size_t waiters_max) : shard_(std::move(shard)), waiters_max_(waiters_max) {}
 
-  // kResourceExhausted POOL_EXHAUSTED when full. Never both an error and an answer through `done`.
-  absl::Status Push(Write write);
-  absl::Status Push(LeaseRequest request);
+  struct Refused {
+    Write write;
+    absl::Status status;
+  };
+
+  // kResourceExhausted POOL_EXHAUSTED when full. Never both refused and answered through `done`.
+  std::vector<Refused> Push(std::vector<Write> writes) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Push(LeaseRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The holder's jobs, and his end.
   void PushHeld(Lane::Job job) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -69,6 +76,8 @@ class WriterQueue : public std::enable_shared_from_this<WriterQueue> {
 
   // The writer's side. Blocks for at most `wait`.
   Work Take(absl::Duration wait) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A group of `members`, which took `took`, is about to be answered.
+  void Answering(size_t members, absl::Duration took) ABSL_LOCKS_EXCLUDED(mutex_);
   void EndLease() ABSL_LOCKS_EXCLUDED(mutex_);
   // No more is taken in. What waits is left for DropAll, on the writer's thread: it may hold cursors.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -77,9 +86,12 @@ class WriterQueue : public std::enable_shared_from_this<WriterQueue> {
  private:
   using Entry = std::variant<Write, LeaseRequest>;
   static const std::shared_ptr<JobControl>& ControlOf(const Entry& entry);
-  absl::Status PushEntry(Entry entry) ABSL_LOCKS_EXCLUDED(mutex_);
+  // OK when there is a place; those who have given up make room, and move to `dropped`.
+  absl::Status MakeRoom(std::deque<Entry>& dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Work TakeHeld() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Work TakeWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether there is a group that had better wait for more.
+  bool Gathers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return stopped_ || (held_ ? !held_jobs_.empty() : !waiting_.empty());
   }
@@ -89,6 +101,7 @@ class WriterQueue : public std::enable_shared_from_this<WriterQueue> {
   absl::Mutex mutex_;
   std::deque<Entry> waiting_ ABSL_GUARDED_BY(mutex_);
   std::deque<Lane::Job> held_jobs_ ABSL_GUARDED_BY(mutex_);  // A null job is the holder's end.
+  GroupPace pace_ ABSL_GUARDED_BY(mutex_);
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };

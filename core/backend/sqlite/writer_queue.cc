@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "core/backend/sqlite/errors.h"
 #include "core/backend/sqlite/writer.h"
 
@@ -17,24 +18,37 @@ const std::shared_ptr<JobControl>& WriterQueue::ControlOf(const Entry& entry) {
   return std::get<LeaseRequest>(entry).control;
 }
 
-absl::Status WriterQueue::Push(Write write) { return PushEntry(Entry(std::move(write))); }
-absl::Status WriterQueue::Push(LeaseRequest request) { return PushEntry(Entry(std::move(request))); }
+absl::Status WriterQueue::MakeRoom(std::deque<Entry>& dropped) {
+  if (stopped_) return sqlite::Stopped(shard_);
+  if (waiting_.size() < waiters_max_) return absl::OkStatus();
+  const auto gone = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                          [](const Entry& one) { return !ControlOf(one)->withdrawn(); });
+  std::move(gone, waiting_.end(), std::back_inserter(dropped));
+  waiting_.erase(gone, waiting_.end());
+  return waiting_.size() < waiters_max_ ? absl::OkStatus() : QueueFull(shard_, "writer", waiting_.size());
+}
 
-absl::Status WriterQueue::PushEntry(Entry entry) {
+std::vector<WriterQueue::Refused> WriterQueue::Push(std::vector<Write> writes) {
   // What is dropped is dropped after the lock: it may hold the last of much.
   std::deque<Entry> dropped;
+  std::vector<Refused> refused;
   absl::MutexLock lock(&mutex_);
-  if (stopped_) return sqlite::Stopped(shard_);
-  if (waiting_.size() >= waiters_max_) {
-    // Those who have given up make room.
-    const auto gone = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                            [](const Entry& one) { return !ControlOf(one)->withdrawn(); });
-    std::move(gone, waiting_.end(), std::back_inserter(dropped));
-    waiting_.erase(gone, waiting_.end());
-    if (waiting_.size() >= waiters_max_) return QueueFull(shard_, "writer", waiting_.size());
+  for (Write& write : writes) {
+    if (absl::Status room = MakeRoom(dropped); room.ok()) {
+      waiting_.push_back(Entry(std::move(write)));
+    } else {
+      refused.push_back({std::move(write), std::move(room)});
+    }
   }
-  waiting_.push_back(std::move(entry));
-  return absl::OkStatus();
+  return refused;
+}
+
+absl::Status WriterQueue::Push(LeaseRequest request) {
+  std::deque<Entry> dropped;
+  absl::MutexLock lock(&mutex_);
+  absl::Status room = MakeRoom(dropped);
+  if (room.ok()) waiting_.push_back(Entry(std::move(request)));
+  return room;
 }
 
 void WriterQueue::PushHeld(Lane::Job job) {
@@ -48,8 +62,23 @@ WriterQueue::Work WriterQueue::Take(absl::Duration wait) {
   absl::MutexLock lock(&mutex_);
   const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return HasWork(); };
   if (!mutex_.AwaitWithTimeout(absl::Condition(&ready), wait)) return Idle{};
+  if (Gathers()) {
+    const auto gathered = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_ || !Gathers(); };
+    mutex_.AwaitWithDeadline(absl::Condition(&gathered), pace_.until());
+  }
   if (stopped_) return Stopped{};
   return held_ ? TakeHeld() : TakeWaiting();
+}
+
+bool WriterQueue::Gathers() {
+  if (held_ || waiting_.empty() || waiting_.size() >= kGroupMax) return false;
+  const Write* first = std::get_if<Write>(&waiting_.front());
+  return first != nullptr && !first->alone && pace_.Holds(waiting_.size(), absl::Now());
+}
+
+void WriterQueue::Answering(size_t members, absl::Duration took) {
+  absl::MutexLock lock(&mutex_);
+  pace_.Answered(members, waiting_.size(), took, absl::Now());
 }
 
 WriterQueue::Work WriterQueue::TakeHeld() {
@@ -80,6 +109,7 @@ WriterQueue::Work WriterQueue::TakeWaiting() {
     waiting_.pop_front();
     if (exclusive) break;
   }
+  pace_.Started(group.writes.size());
   return group;
 }
 
