@@ -17,6 +17,9 @@
 namespace quarry::postgres {
 namespace {
 
+// Statements that one connection takes before the next is used.
+constexpr size_t kSharedMax = 32;
+
 // A step that may run as one autocommit statement on a shared connection.
 bool StandsAlone(const Step& step) {
   return step.statements.size() == 1 && !step.statements[0].raw && !NeedsUndo(step);
@@ -48,10 +51,14 @@ class PostgresBackend final : public Backend {
   std::vector<std::unique_ptr<Pipeline>> readers_;
 };
 
+// The first that answers and has room, for reads that wait together share a statement; when none has, the least loaded.
 Pipeline& PostgresBackend::PipelineFor(bool writes) {
   if (writes) return writer_;
+  const auto cost = [](const Pipeline& pipeline) {
+    return std::pair(pipeline.stalled(), pipeline.load() < kSharedMax ? 0 : pipeline.load());
+  };
   return **std::min_element(readers_.begin(), readers_.end(),
-                            [](const auto& a, const auto& b) { return a->load() < b->load(); });
+                            [&cost](const auto& a, const auto& b) { return cost(*a) < cost(*b); });
 }
 
 Async<StepResult> PostgresBackend::RunExclusive(const Step& step, const CallContext& ctx) {

@@ -222,10 +222,11 @@ absl::StatusOr<Value> DecodeBinary(Oid oid, std::string_view bytes) {
       QUARRY_ASSIGN_OR_RETURN(std::string text, DecodeNumeric(bytes));
       return Value::Decimal(std::move(text));
     }
+    case kInt8Oid:
+      break;  // Known to be no array.
     default:
-      break;
+      if (ElementOid(oid) != 0) return DecodeArray(oid, bytes);
   }
-  if (ElementOid(oid) != 0) return DecodeArray(oid, bytes);
   Reader reader(bytes);
   QUARRY_ASSIGN_OR_RETURN(Value value, DecodeNumber(oid, &reader));
   if (!reader.ended()) return Malformed(oid);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -38,11 +39,16 @@ absl::Status OutOfRange(Oid oid, size_t position) {
 }
 
 template <typename T>
+void AppendBigEndian(T number, std::string& bytes) {
+  const auto bits = static_cast<uint64_t>(number);
+  for (size_t i = sizeof(T); i-- > 0;) bytes += static_cast<char>(bits >> (8 * i));
+}
+
+template <typename T>
 EncodedParam BigEndian(T number) {
   EncodedParam param;
   param.binary = true;
-  const auto bits = static_cast<uint64_t>(number);
-  for (size_t i = sizeof(T); i-- > 0;) param.bytes += static_cast<char>(bits >> (8 * i));
+  AppendBigEndian(number, param.bytes);
   return param;
 }
 
@@ -188,6 +194,47 @@ void AppendElement(const Value& value, std::string* out) {
   *out += '"';
 }
 
+// Types of which each value has one binary form, which the server reads as it reads the text.
+bool GoesInBinaryArrays(Oid element) {
+  switch (element) {
+    case kBoolOid:
+    case kInt2Oid:
+    case kInt4Oid:
+    case kInt8Oid:
+    case kFloat4Oid:
+    case kFloat8Oid:
+    case kTextOid:
+    case kVarcharOid:
+    case kTimestampOid:
+    case kTimestampTzOid:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// As array_send writes it; nullopt where an element goes as text only, or is an array.
+absl::StatusOr<std::optional<EncodedParam>> BinaryArray(Oid element, const Value& array, size_t position) {
+  const std::vector<Value>& values = array.elements();
+  EncodedParam param;
+  param.binary = true;
+  const bool nulls = std::any_of(values.begin(), values.end(), [](const Value& value) { return value.is_null(); });
+  AppendBigEndian<int32_t>(values.empty() ? 0 : 1, param.bytes);  // Dimensions.
+  AppendBigEndian<int32_t>(nulls ? 1 : 0, param.bytes);
+  AppendBigEndian(element, param.bytes);
+  if (values.empty()) return std::optional(std::move(param));
+  AppendBigEndian(static_cast<int32_t>(values.size()), param.bytes);
+  AppendBigEndian<int32_t>(1, param.bytes);  // The first index.
+  for (const Value& value : values) {
+    if (value.kind() == ValueKind::kArray) return std::optional<EncodedParam>();
+    QUARRY_ASSIGN_OR_RETURN(const EncodedParam one, Encode(element, value, position));
+    if (!one.null && !one.binary) return std::optional<EncodedParam>();
+    AppendBigEndian(one.null ? int32_t{-1} : static_cast<int32_t>(one.bytes.size()), param.bytes);
+    param.bytes += one.bytes;
+  }
+  return std::optional(std::move(param));
+}
+
 // Each element must fit the array's element type; what goes out is the literal.
 absl::Status CheckElements(Oid element, const Value& array, size_t position) {
   for (const Value& value : array.elements()) {
@@ -243,6 +290,8 @@ absl::StatusOr<EncodedParam> Encode(Oid oid, const Value& value, size_t position
     param.null = true;
     return param;
   }
+  // The usual key needs no look at the type.
+  if (oid == kInt8Oid && value.kind() == ValueKind::kInt64) return BigEndian(value.int64_value());
   const ColumnType type = TypeOfOid(oid);
   if (value.kind() == ValueKind::kNative) return AsText(value.native_text(), position);
   if (value.kind() == ValueKind::kText) {
@@ -252,7 +301,12 @@ absl::StatusOr<EncodedParam> Encode(Oid oid, const Value& value, size_t position
   }
   if (value.kind() == ValueKind::kArray) {
     if (!type.array && type.kind != TypeKind::kNative) return WrongKind(oid, value, position);
-    if (type.array) QUARRY_RETURN_IF_ERROR(CheckElements(ElementOid(oid), value, position));
+    const Oid element = ElementOid(oid);
+    if (GoesInBinaryArrays(element)) {
+      QUARRY_ASSIGN_OR_RETURN(std::optional<EncodedParam> binary, BinaryArray(element, value, position));
+      if (binary.has_value()) return *std::move(binary);
+    }
+    if (type.array) QUARRY_RETURN_IF_ERROR(CheckElements(element, value, position));
     return AsText(TextForm(value), position);
   }
   if (type.array) return WrongKind(oid, value, position);

@@ -15,9 +15,13 @@ namespace {
 constexpr size_t kGroupMax = 128;
 constexpr size_t kReadDepth = 8;
 // Fewer reads by key of one shape go each on its own.
-constexpr size_t kJoinedMin = 4;
+constexpr size_t kJoinedMin = 2;
+// Keys of a joined read at least, the last one repeated: for shorter arrays the server would plan anew each time, which it
+// takes for cheaper than its plan for arrays of unknown length, reckoned at ten.
+constexpr size_t kJoinedKeysMin = 16;
 // A member alone is tried again when its plan has just become stale.
 constexpr int kTriesMax = 4;
+constexpr absl::Duration kStalledAfter = absl::Milliseconds(5);
 
 absl::Status QueueFull(const PostgresOptions& options) {
   ErrorDetail detail;
@@ -75,6 +79,10 @@ Async<std::vector<absl::StatusOr<StatementResult>>> Pipeline::Run(std::vector<co
   co_return results;
 }
 
+bool Pipeline::stalled() const {
+  return batches_in_flight_ > 0 && core_.loop.Now() - connection_->last_progress() > kStalledAfter;
+}
+
 void Pipeline::Answer(const Member& member, absl::StatusOr<StatementResult> result) {
   Call& call = *member.call;
   if (call.left == 0 || call.results.empty()) return;
@@ -89,10 +97,18 @@ void Pipeline::Kick() {
   core_.loop.Defer([this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.lock() == nullptr) return;
     kicked_ = false;
+    if (Gathers()) return;
     if (pump_.finished()) pump_ = Running(Pump(), [this] {
       if (!waiting_.empty() && batches_in_flight_ < depth_max_) Kick();
     });
   });
+}
+
+bool Pipeline::Gathers() {
+  if (!writes_ || batches_in_flight_ > 0 || waiting_.empty() || waiting_.front().alone) return false;
+  if (waiting_.size() >= kGroupMax || !pace_.Holds(waiting_.size(), core_.loop.Now())) return false;
+  gathering_ = Timer(core_.loop, pace_.until(), [this] { Kick(); });
+  return true;
 }
 
 Async<void> Pipeline::Pump() {
@@ -128,6 +144,7 @@ Pipeline::Group Pipeline::TakeGroup() {
     waiting_.pop_front();
     if (alone && !taken.empty()) break;
   }
+  pace_.Started(taken.size());
   return Join(std::move(taken));
 }
 
@@ -198,7 +215,10 @@ absl::StatusOr<Command> Pipeline::Bind(const PreparedPtr& prepared, const Unit& 
     for (size_t i = 0; i < columns.size(); ++i) columns[i].push_back(member.statement->params[i]);
   }
   std::vector<Value> params;
-  for (std::vector<Value>& column : columns) params.push_back(Value::Array(std::move(column)));
+  for (std::vector<Value>& column : columns) {
+    if (column.size() < kJoinedKeysMin) column.resize(kJoinedKeysMin, Value(column.back()));
+    params.push_back(Value::Array(std::move(column)));
+  }
   return postgres::Bind(prepared, params);
 }
 
@@ -236,6 +256,7 @@ void Pipeline::SendGroup(Group group) {
   }
   ++batches_in_flight_;
   members_in_flight_ += members;
+  sent_ = core_.loop.Now();
   batch->on_done = [this, batch, group = std::move(sent)]() mutable { OnDone(&group, batch); };
   connection_->Send(batch);
   WatchSilence();
@@ -268,6 +289,8 @@ void Pipeline::OnDone(Group* group, const BatchPtr& batch) {
   size_t members = 0;
   for (const Unit& unit : *group) members += unit.members.size();
   members_in_flight_ -= members;
+  const absl::Time now = core_.loop.Now();
+  if (writes_) pace_.Answered(members, waiting_.size(), now - sent_, now);
   const auto answer_all = [group](const absl::Status& status) {
     for (const Unit& unit : *group) {
       for (const Member& member : unit.members) Answer(member, status);

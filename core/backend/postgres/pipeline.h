@@ -15,6 +15,7 @@
 #include "core/backend/postgres/core.h"
 #include "core/base/async.h"
 #include "core/base/context.h"
+#include "core/base/group_pace.h"
 #include "core/model/statement.h"
 
 namespace quarry::postgres {
@@ -32,6 +33,8 @@ class Pipeline {
   Async<std::vector<absl::StatusOr<StatementResult>>> Run(std::vector<const Statement*> statements,
                                                           const CallContext& ctx);
   size_t load() const { return waiting_.size() + members_in_flight_; }
+  // It owes answers and has given none for a while: what is sent now would wait behind a slow statement.
+  bool stalled() const;
   bool open() const { return connection_ != nullptr && connection_->usable(); }
   int64_t prepared_hits() const { return connection_ == nullptr ? 0 : connection_->prepared_hits(); }
   int64_t prepared_misses() const { return connection_ == nullptr ? 0 : connection_->prepared_misses(); }
@@ -62,6 +65,8 @@ class Pipeline {
   using Group = std::vector<Unit>;
 
   void Kick();
+  // Whether what waits had better wait for more. One that does is kicked again.
+  bool Gathers();
   Async<void> Pump();
   Group TakeGroup();
   // One unit for all reads by key of one shape, where there are enough of them.
@@ -84,6 +89,9 @@ class Pipeline {
   std::deque<Member> waiting_;
   size_t batches_in_flight_ = 0;
   size_t members_in_flight_ = 0;
+  GroupPace pace_;  // Of writes.
+  Timer gathering_;
+  absl::Time sent_;  // The group that is under way.
   bool kicked_ = false;
   bool closing_ = false;
   std::unique_ptr<Connection> connection_;

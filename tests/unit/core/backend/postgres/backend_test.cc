@@ -139,12 +139,32 @@ TEST_F(PostgresBackendTest, ReadsThatWaitTogetherAreJoinedAndEachGetsItsOwnRow) 
   EXPECT_GT(backend_->stats().joined_reads, 100);
 }
 
-TEST_F(PostgresBackendTest, AFewReadsAreNotJoined) {
+TEST_F(PostgresBackendTest, TwoReadsAreJoinedAndOneIsNot) {
+  Schema("INSERT INTO t SELECT i, 0, 'note ' || i FROM generate_series(0, 9) AS i");
+  const std::shared_ptr<const ManyKeysForm> many = ManyNotes();
+  std::vector<Task> tasks = {OneStep(PointRead(many, Value::Int64(3)))};
+  EXPECT_THAT(ExecuteAll(tasks)[0], IsOk());
+  EXPECT_EQ(backend_->stats().joined_reads, 0);
+  tasks.push_back(OneStep(PointRead(many, Value::Int64(4))));
+  const std::vector<absl::StatusOr<TaskResult>> results = ExecuteAll(tasks);
+  for (size_t i = 0; i < results.size(); ++i) {
+    ASSERT_THAT(results[i], IsOk());
+    ASSERT_EQ(results[i]->steps[0].statements[0].batch.rows.size(), 1u);
+    EXPECT_EQ(results[i]->steps[0].statements[0].batch.rows[0][0], Value::Text(absl::StrCat("note ", 3 + i)));
+  }
+  EXPECT_EQ(backend_->stats().joined_reads, 2);
+}
+
+TEST_F(PostgresBackendTest, SpreadsReadsOverConnectionsOnlyWhereOneHasMany) {
+  Schema("INSERT INTO t SELECT i, 0, 'x' FROM generate_series(0, 9) AS i");
   const std::shared_ptr<const ManyKeysForm> many = ManyNotes();
   std::vector<Task> tasks;
-  for (int64_t i = 0; i < 3; ++i) tasks.push_back(OneStep(PointRead(many, Value::Int64(i))));
+  for (int64_t i = 0; i < 8; ++i) tasks.push_back(OneStep(PointRead(many, Value::Int64(i))));
   for (const auto& result : ExecuteAll(tasks)) EXPECT_THAT(result, IsOk());
-  EXPECT_EQ(backend_->stats().joined_reads, 0);
+  EXPECT_EQ(backend_->stats().sessions_open, 1);
+  for (int64_t i = 0; i < 200; ++i) tasks.push_back(OneStep(PointRead(many, Value::Int64(i))));
+  for (const auto& result : ExecuteAll(tasks)) EXPECT_THAT(result, IsOk());
+  EXPECT_EQ(backend_->stats().sessions_open, 2);
 }
 
 TEST_F(PostgresBackendTest, AReadThatCannotBeJoinedIsToldAloneAndHurtsNoOther) {

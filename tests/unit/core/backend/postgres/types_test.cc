@@ -2,6 +2,8 @@
 
 #include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/backend/postgres/calendar.h"
 #include "gtest/gtest.h"
@@ -32,6 +34,39 @@ TEST(TypesTest, RefusesKindsThatDoNotFitAndNamesTheParameter) {
   EXPECT_EQ(DetailOf(status).violations.at(0).field, "params[2]");
   EXPECT_THAT(Encode(kDateOid, Value::Timestamp(0), 1), HasReason(reason::kInvalidField));
   EXPECT_THAT(Encode(1007, Value::Array({Value::Text("1"), Value::Bool(true)}), 1), HasReason(reason::kInvalidField));
+}
+
+TEST(TypesTest, ArraysOfSimpleTypesGoInBinaryFormAndReadBackTheSame) {
+  const std::vector<std::pair<Oid, Value>> arrays = {
+      {1000, Value::Array({Value::Bool(true), Value::Bool(false)})},
+      {1005, Value::Array({Value::Int64(-32768)})},
+      {1007, Value::Array({Value::Int64(2147483647), Value::Null()})},
+      {1016, Value::Array({Value::Int64(1), Value::Null(), Value::Int64(std::numeric_limits<int64_t>::min())})},
+      {1016, Value::Array({})},
+      {1009, Value::Array({Value::Text(""), Value::Text("a \"b\", {c}"), Value::Text("NULL")})},
+      {1022, Value::Array({Value::Double(0.1), Value::Double(std::numeric_limits<double>::infinity())})},
+      {1185, Value::Array({Value::Timestamp(0), Value::Timestamp(1'700'000'000'123'456)})},
+  };
+  for (const auto& [oid, array] : arrays) {
+    ASSERT_OK_AND_ASSIGN(const EncodedParam param, Encode(oid, array, 1));
+    EXPECT_TRUE(param.binary) << oid;
+    ASSERT_OK_AND_ASSIGN(const Value read, DecodeBinary(oid, param.bytes));
+    EXPECT_EQ(read, array) << oid;
+  }
+  EXPECT_THAT(Encode(1007, Value::Array({Value::Int64(2147483648LL)}), 1), HasReason(reason::kValueOutOfRange));
+}
+
+TEST(TypesTest, ArraysWithAnElementThatGoesAsTextGoAsText) {
+  const std::vector<std::pair<Oid, Value>> arrays = {
+      {1016, Value::Array({Value::Int64(1), Value::Decimal("2")})},
+      {1231, Value::Array({Value::Decimal("1.50")})},
+      {1016, Value::Array({Value::Array({Value::Int64(1)}), Value::Array({Value::Int64(2)})})},
+  };
+  for (const auto& [oid, array] : arrays) {
+    ASSERT_OK_AND_ASSIGN(const EncodedParam param, Encode(oid, array, 1));
+    EXPECT_FALSE(param.binary) << oid;
+    EXPECT_EQ(param.bytes, TextForm(array)) << oid;
+  }
 }
 
 TEST(TypesTest, ReadsNumericGroupsAndScale) {
