@@ -12,11 +12,13 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "grpc/support/time.h"
+#include "server/loop/gathered_sends.h"
 
 namespace quarry {
 namespace {
 
 constexpr int kEventsPerTurn = 64;
+constexpr int kGatherFrom = 8;
 constexpr absl::Duration kYieldMax = absl::Microseconds(15);
 constexpr absl::Duration kPollingMin = absl::Microseconds(10);
 
@@ -78,9 +80,7 @@ void GrpcLoop::Loop() {
   BindToThisThread();
   absl::Time idle_since = absl::InfiniteFuture();
   while (!stopping_.load(std::memory_order_acquire)) {
-    bool busy = DrainQueue();
-    busy |= RunOnce(absl::ZeroDuration());
-    if (busy) {
+    if (RunTurn()) {
       idle_since = absl::InfiniteFuture();
       continue;
     }
@@ -110,17 +110,24 @@ void GrpcLoop::AdaptPolling(absl::Duration idle) {
   }
 }
 
+bool GrpcLoop::RunTurn() {
+  // A reply with few beside it goes at once.
+  const GatheredSends together(events_ >= kGatherFrom);
+  const bool busy = DrainQueue();
+  return RunOnce(absl::ZeroDuration()) || busy;
+}
+
 bool GrpcLoop::DrainQueue() {
   const gpr_timespec now = gpr_time_0(GPR_CLOCK_MONOTONIC);
-  bool any = false;
-  for (int i = 0; i < kEventsPerTurn; ++i) {
+  int events = 0;
+  for (; events < kEventsPerTurn; ++events) {
     void* tag = nullptr;
     bool ok = false;
     if (queue_->AsyncNext(&tag, &ok, now) != grpc::CompletionQueue::GOT_EVENT) break;
-    static_cast<CqEvent*>(tag)->Proceed(ok);
-    any = true;
+    RunPiece([&] { static_cast<CqEvent*>(tag)->Proceed(ok); });
   }
-  return any;
+  events_ = events;
+  return events > 0;
 }
 
 void GrpcLoop::Sleep() {
@@ -134,7 +141,7 @@ void GrpcLoop::Sleep() {
   void* tag = nullptr;
   bool ok = false;
   if (queue_->AsyncNext(&tag, &ok, ToGpr(due)) == grpc::CompletionQueue::GOT_EVENT) {
-    static_cast<CqEvent*>(tag)->Proceed(ok);
+    RunPiece([&] { static_cast<CqEvent*>(tag)->Proceed(ok); });
   }
 }
 

@@ -48,6 +48,8 @@ class GrpcLoop final : public EpollLoop {
 
  private:
   void Loop();
+  // Both halves once. True when anything ran.
+  bool RunTurn();
   // Handles up to a batch of events that are there already. True when any was.
   bool DrainQueue();
   void Sleep();
@@ -64,6 +66,7 @@ class GrpcLoop final : public EpollLoop {
   };
 
   const GrpcLoopOptions options_;
+  int events_ = 0;  // Of the queue, in the turn before.
   absl::Duration polling_ = absl::ZeroDuration();  // The loop's own.
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   grpc::Alarm alarm_;
