@@ -1,13 +1,13 @@
 #include "server/loop/call.h"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "core/base/error.h"
 #include "grpc/support/time.h"
 #include "grpcpp/support/proto_buffer_reader.h"
-#include "grpcpp/support/proto_buffer_writer.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "server/loop/grpc_status.h"
 
@@ -31,16 +31,24 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
 }
 
 bool Parse(grpc::ByteBuffer& bytes, google::protobuf::Message& message) {
+  grpc::Slice whole;
+  if (bytes.TrySingleSlice(&whole).ok()) {
+    return message.ParseFromArray(whole.begin(), static_cast<int>(whole.size()));
+  }
   return grpc::GenericDeserialize<grpc::ProtoBufferReader, google::protobuf::Message>(&bytes, &message).ok();
 }
 
-absl::Status Serialize(const google::protobuf::Message& message, int64_t bytes_max, grpc::ByteBuffer& bytes) {
-  const auto size = static_cast<int64_t>(message.ByteSizeLong());
-  if (size > bytes_max) return ReplyTooLarge(size, bytes_max);
-  bool own = false;
-  const grpc::Status status =
-      grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(message, &bytes, &own);
-  return status.ok() ? absl::OkStatus() : absl::InternalError("a reply could not be serialized");
+// `first`: fields of the message that are bytes already.
+absl::Status Serialize(std::string_view first, const google::protobuf::Message& message, int64_t bytes_max,
+                       grpc::ByteBuffer& bytes) {
+  const size_t size = first.size() + message.ByteSizeLong();
+  if (static_cast<int64_t>(size) > bytes_max) return ReplyTooLarge(static_cast<int64_t>(size), bytes_max);
+  grpc::Slice slice(size);
+  // It has no other owner yet.
+  auto* const begin = const_cast<uint8_t*>(slice.begin());
+  message.SerializeWithCachedSizesToArray(std::copy(first.begin(), first.end(), begin));
+  bytes = grpc::ByteBuffer(&slice, 1);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -75,7 +83,7 @@ void Call::OnRequested(bool ok) {
     return;
   }
   AwaitSuccessor();
-  arrived_ = absl::Now();
+  arrived_ = home_.loop->Now();
   ++home_.in_flight;
   home_.core.AddRunning();
   const std::optional<std::string> given = Find("x-request-id");
@@ -118,6 +126,7 @@ void Call::StartHandler() {
   scope_.emplace(*run_->loop, run_->index, run_->engine, *this);
   scope_->ctx.deadline = deadline_;
   scope_->ctx.call_id = call_id_;
+  scope_->reply_bytes = &reply_bytes_;
   const auto done = [this](absl::Status status) { OnHandlerDone(std::move(status)); };
   switch (method_->kind) {
     case MethodKind::kUnary:
@@ -188,7 +197,7 @@ void Call::HandlerOver(const absl::Status& status) {
 void Call::Finish(const absl::Status& status) {
   absl::Status end = status;
   grpc::ByteBuffer reply;
-  if (end.ok() && response_ != nullptr) end = Serialize(*response_, home_.core.limits.send_bytes_max, reply);
+  if (end.ok() && response_ != nullptr) end = Serialize(reply_bytes_, *response_, home_.core.limits.send_bytes_max, reply);
   Record(end);
   if (done_seen_) return;  // Nobody listens any more.
   if (write_pending_.load(std::memory_order_acquire)) {
@@ -210,7 +219,7 @@ void Call::Record(const absl::Status& status) {
   if (method_ == nullptr || home_.core.observer == nullptr) return;
   const Stage stage = scope_.has_value() ? scope_->ctx.stage : Stage::kQueue;
   home_.core.observer->Ended(
-      {*method_, status, absl::Now() - arrived_, stage, std::string_view(call_id_), home_.index});
+      {*method_, status, home_.loop->Now() - arrived_, stage, std::string_view(call_id_), home_.index});
 }
 
 void Call::OnDone(bool) {
@@ -237,7 +246,7 @@ Future<absl::Status> Call::Write(const google::protobuf::Message& message) {
   Completer<absl::Status> waiter(*run_->loop);
   Future<absl::Status> result = waiter.future();
   grpc::ByteBuffer bytes;
-  if (absl::Status status = Serialize(message, home_.core.limits.send_bytes_max, bytes); !status.ok()) {
+  if (absl::Status status = Serialize("", message, home_.core.limits.send_bytes_max, bytes); !status.ok()) {
     waiter.Set(std::move(status));
     return result;
   }

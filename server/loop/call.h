@@ -119,6 +119,7 @@ class Call : public PooledFrame, public CallMetadata, public MessageWriter, publ
   google::protobuf::Arena arena_;
   google::protobuf::Message* request_ = nullptr;
   google::protobuf::Message* response_ = nullptr;
+  std::string reply_bytes_;  // Fields of the response that the handler wrote itself.
 
   // Run loop's.
   std::optional<CallScope> scope_;

@@ -41,6 +41,9 @@ struct CallScope {
   Engine* engine;  // Of the loop; null when the server has none.
   CallContext ctx;
   const CallMetadata& metadata;
+  // Where a unary handler may write fields of its reply as wire bytes, which go out before what it filled of the response.
+  // Null where the whole reply is needed as a message.
+  std::string* reply_bytes = nullptr;
 };
 
 // The sending half of a stream. One Write at a time: the next may start when the last has answered.
@@ -91,7 +94,13 @@ struct Method {
   std::string path;     // "/quarry.v1.DataService/Get"
   MethodKind kind = MethodKind::kUnary;
   bool endless = false;  // A stream that lives as long as its caller: no default deadline.
+  // Calls that each loop offers gRPC at first: as many as may arrive at once. gRPC looks through all that are offered, of
+  // whatever method, whenever anything of a call ends.
+  int offers = kFewOffers;
   size_t index = 0;  // In the table, dense from 0.
+
+  static constexpr int kFewOffers = 8;
+  static constexpr int kManyOffers = 64;
   const google::protobuf::Message* request = nullptr;   // Prototypes.
   const google::protobuf::Message* response = nullptr;
   // The request's text field transaction_id: such a call runs on the loop that owns the transaction.
@@ -117,9 +126,11 @@ class RpcTable {
   using BidiHandler = std::function<Async<absl::Status>(CallScope&, StreamReader<Request>, StreamWriter<Response>)>;
 
   template <typename Request, typename Response>
-  void AddUnary(std::string service, std::string name, UnaryHandler<Request, Response> handler) {
+  void AddUnary(std::string service, std::string name, UnaryHandler<Request, Response> handler,
+                int offers = Method::kFewOffers) {
     Method& method = Add(std::move(service), std::move(name), MethodKind::kUnary, Request::default_instance(),
                          Response::default_instance());
+    method.offers = offers;
     method.unary = [handler = std::move(handler)](const google::protobuf::Message& request,
                                                   google::protobuf::Message& response, CallScope& scope) {
       return handler(static_cast<const Request&>(request), static_cast<Response&>(response), scope);

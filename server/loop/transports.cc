@@ -21,8 +21,6 @@ grpc::internal::RpcMethod::RpcType TypeOf(MethodKind kind) {
 
 constexpr int kOffersMax = 256;
 
-int FirstOffers(MethodKind kind) { return kind == MethodKind::kUnary ? 64 : 4; }
-
 void OfferTaken(LoopSide& home, RawService& service, const Method& method) {
   LoopSide::Offer& offer = home.offers[method.index];
   if (--offer.open == 0) offer.wanted = std::min(kOffersMax, 2 * offer.wanted);
@@ -119,7 +117,7 @@ RawService::RawService(const RpcTable& table) {
 
 void OfferCalls(LoopSide& home, RawService& service, const Method& method) {
   LoopSide::Offer& offer = home.offers[method.index];
-  if (offer.wanted == 0) offer.wanted = FirstOffers(method.kind);
+  if (offer.wanted == 0) offer.wanted = method.offers;
   for (; offer.open < offer.wanted; ++offer.open) {
     // Calls delete themselves: gRPC says when it has let go of one.
     switch (method.kind) {

@@ -19,7 +19,7 @@ Async<absl::Status> Get(const v1::GetRequest& request, v1::GetResponse& response
   Async<absl::StatusOr<ReadResult>> read = scope.engine->Read(op, request.transaction_id(), scope.ctx);
   const absl::StatusOr<ReadResult> result = co_await read;
   if (!result.ok()) co_return result.status();
-  co_return FillResponse(request.table(), *result, now->topology, &response);
+  co_return FillResponse(request.table(), *result, now->topology, &response, scope.reply_bytes);
 }
 
 Async<absl::Status> BatchGet(const v1::BatchGetRequest& request, v1::BatchGetResponse& response, CallScope& scope) {
@@ -28,7 +28,7 @@ Async<absl::Status> BatchGet(const v1::BatchGetRequest& request, v1::BatchGetRes
   Async<absl::StatusOr<ReadResult>> read = scope.engine->Read(op, request.transaction_id(), scope.ctx);
   const absl::StatusOr<ReadResult> result = co_await read;
   if (!result.ok()) co_return result.status();
-  FillResponse(*result, now->topology, &response);
+  FillResponse(*result, now->topology, &response, scope.reply_bytes);
   co_return absl::OkStatus();
 }
 
@@ -46,14 +46,14 @@ Async<absl::Status> Write(const Request& request, Response& response, CallScope&
 
 template <typename Request, typename Response>
 void AddWrite(RpcTable& table, const char* name) {
-  table.AddUnary<Request, Response>(kService, name, Write<Request, Response>);
+  table.AddUnary<Request, Response>(kService, name, Write<Request, Response>, Method::kManyOffers);
 }
 
 }  // namespace
 
 void AddDataService(RpcTable& table) {
-  table.AddUnary<v1::GetRequest, v1::GetResponse>(kService, "Get", Get);
-  table.AddUnary<v1::BatchGetRequest, v1::BatchGetResponse>(kService, "BatchGet", BatchGet);
+  table.AddUnary<v1::GetRequest, v1::GetResponse>(kService, "Get", Get, Method::kManyOffers);
+  table.AddUnary<v1::BatchGetRequest, v1::BatchGetResponse>(kService, "BatchGet", BatchGet, Method::kManyOffers);
   AddWrite<v1::InsertRequest, v1::InsertResponse>(table, "Insert");
   AddWrite<v1::UpdateRequest, v1::UpdateResponse>(table, "Update");
   AddWrite<v1::UpsertRequest, v1::UpsertResponse>(table, "Upsert");

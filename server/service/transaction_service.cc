@@ -126,8 +126,9 @@ void AddTransactionService(RpcTable& table, const TransactionOptions& options) {
   table.AddUnary<v1::BeginRequest, v1::BeginResponse>(
       kService, "Begin",
       [idle = options.idle_timeout_default](const v1::BeginRequest& request, v1::BeginResponse& response,
-                                            CallScope& scope) { return Begin(idle, request, response, scope); });
-  table.AddUnary<v1::CommitRequest, v1::CommitResponse>(kService, "Commit", Commit);
+                                            CallScope& scope) { return Begin(idle, request, response, scope); },
+      Method::kManyOffers);
+  table.AddUnary<v1::CommitRequest, v1::CommitResponse>(kService, "Commit", Commit, Method::kManyOffers);
   table.AddUnary<v1::RollbackRequest, v1::RollbackResponse>(kService, "Rollback", Rollback);
   table.AddUnary<v1::GetTransactionRequest, v1::GetTransactionResponse>(kService, "GetTransaction", GetTransaction);
   AddSavepoint<SavepointAction::kCreate, v1::SavepointRequest, v1::SavepointResponse>(table, "Savepoint");

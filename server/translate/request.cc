@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/wire_format_lite.h"
 #include "server/translate/request_parts.h"
 #include "server/translate/value.h"
 #include "server/translate/violations.h"
@@ -126,6 +127,21 @@ absl::StatusOr<KeyInput> ToOnlyKey(const v1::Key& wire) {
   KeyInput key = ToKeyInput(wire, "key", violations);
   if (!violations.empty()) return violations.ToStatus();
   return key;
+}
+
+// Takes a field that is not repeated out of a serialized message, which begins at `body`.
+void EraseField(int number, size_t body, std::string& bytes) {
+  using google::protobuf::internal::WireFormatLite;
+  google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data() + body),
+                                               static_cast<int>(bytes.size() - body));
+  while (true) {
+    const int begin = input.CurrentPosition();
+    const uint32_t tag = input.ReadTag();
+    if (tag == 0 || !WireFormatLite::SkipField(&input, tag)) return;
+    if (WireFormatLite::GetTagFieldNumber(tag) != number) continue;
+    bytes.erase(body + static_cast<size_t>(begin), static_cast<size_t>(input.CurrentPosition() - begin));
+    return;
+  }
 }
 
 }  // namespace
@@ -253,18 +269,20 @@ absl::StatusOr<KeyInput> ToKey(const v1::ResolveKeyRequest& request) { return To
 absl::StatusOr<KeyInput> ToKey(const v1::MapKeyRequest& request) { return ToOnlyKey(request.key()); }
 
 uint64_t RequestHash(const google::protobuf::Message& request) {
-  const std::unique_ptr<google::protobuf::Message> body(request.New());
-  body->CopyFrom(request);
-  const google::protobuf::FieldDescriptor* id = body->GetDescriptor()->FindFieldByName("request_id");
-  if (id != nullptr) body->GetReflection()->ClearField(body.get(), id);
-  std::string bytes = body->GetDescriptor()->full_name();
+  const google::protobuf::Descriptor& type = *request.GetDescriptor();
+  std::string bytes;
+  bytes.reserve(type.full_name().size() + 1 + request.ByteSizeLong());
+  bytes = type.full_name();
   bytes.push_back('\0');
+  const size_t body = bytes.size();
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    body->SerializeToCodedStream(&coded);
+    request.SerializeToCodedStream(&coded);
   }
+  const google::protobuf::FieldDescriptor* id = type.FindFieldByName("request_id");
+  if (id != nullptr) EraseField(id->number(), body, bytes);
   return XXH3_64bits(bytes.data(), bytes.size());
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/rpc_status.h"
+#include "server/translate/record_bytes.h"
 
 namespace quarry {
 namespace {
@@ -85,19 +86,29 @@ void FillShardStatus(const std::string& shard, const absl::Status& status, v1::S
 }
 
 absl::Status FillResponse(const std::string& table, const ReadResult& result, const Topology& topology,
-                          v1::GetResponse* wire) {
+                          v1::GetResponse* wire, std::string* bytes) {
   if (result.found.empty()) {
     return MakeError(absl::StatusCode::kNotFound, reason::kRowNotFound,
                      absl::StrCat("table ", table, " has no row with this key"), {{"table", table}});
   }
-  FillRecord(result.header, result.found.front().row, wire->mutable_record());
+  const Row& row = result.found.front().row;
+  if (bytes != nullptr) {
+    AppendRecord(v1::GetResponse::kRecordFieldNumber, result.header, row, *bytes);
+  } else {
+    FillRecord(result.header, row, wire->mutable_record());
+  }
   wire->set_etag(result.found.front().etag);
   FillServedBy(result.served_by, topology, wire->mutable_served_by());
   return absl::OkStatus();
 }
 
-void FillResponse(const ReadResult& result, const Topology& topology, v1::BatchGetResponse* wire) {
+void FillResponse(const ReadResult& result, const Topology& topology, v1::BatchGetResponse* wire,
+                  std::string* bytes) {
   for (const KeyedRow& found : result.found) {
+    if (bytes != nullptr) {
+      AppendFoundRow(v1::BatchGetResponse::kFoundFieldNumber, result.header, found, *bytes);
+      continue;
+    }
     v1::FoundRow* row = wire->add_found();
     row->set_index(static_cast<int32_t>(found.item));
     FillRecord(result.header, found.row, row->mutable_record());
