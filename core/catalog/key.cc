@@ -106,6 +106,7 @@ absl::StatusOr<Key> CheckKey(const Table& table, const KeyInput& input, std::str
     return InvalidField(field, "is given by name and by position; use one of them");
   }
   Key key;
+  key.reserve(table.primary_key().size());
   std::vector<FieldViolation> violations;
   if (!input.by_name.empty()) {
     AddByName(table, input.by_name, field, key, violations);
@@ -125,6 +126,7 @@ absl::StatusOr<Value> CheckValue(const Column& column, const Value& value) {
 std::vector<std::pair<size_t, Value>> CheckRecord(const Table& table, const Record& record, std::string_view field,
                                                   std::vector<FieldViolation>& violations) {
   std::vector<std::pair<size_t, Value>> columns;
+  columns.reserve(record.size());
   for (const auto& [name, value] : record) {
     const std::optional<size_t> at = table.FindColumn(name);
     if (!at.has_value()) {

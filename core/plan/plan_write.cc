@@ -35,7 +35,10 @@ const Value* FindValue(const ColumnValues& values, size_t column) {
   return nullptr;
 }
 
-void Split(ColumnValues values, std::vector<size_t>& columns, std::vector<Value>& params) {
+// Leaves room for the key behind the values.
+void Split(ColumnValues values, size_t key_size, std::vector<size_t>& columns, std::vector<Value>& params) {
+  columns.reserve(values.size());
+  params.reserve(values.size() + key_size);
   std::sort(values.begin(), values.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [column, value] : values) {
     columns.push_back(column);
@@ -154,6 +157,7 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
   }
   if (table.kind() != TableKind::kReference) {
     Key shard_key;
+    shard_key.reserve(table.shard_key().size());
     for (const size_t column : table.shard_key()) shard_key.push_back(*FindValue(values, column));
     if (table.kind() == TableKind::kSingle) {
       QUARRY_ASSIGN_OR_RETURN(planned.shard, snapshot.topology.Find(table.declaration().shard));
@@ -165,7 +169,7 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
   if (upsert) AddEtagCheck(table, mutation, planned.key, dialect, planned.step);
   std::vector<size_t> columns;
   std::vector<Value> params;
-  Split(std::move(values), columns, params);
+  Split(std::move(values), 0, columns, params);
   const bool returning = planned.merge.returns_row;
   const LoweredSql& lowered = upsert ? lowering_.Upsert(table, dialect, columns, returning)
                                      : lowering_.Insert(table, dialect, columns, returning);
@@ -216,7 +220,7 @@ absl::StatusOr<Planner::Planned> Planner::PlanChange(const Table& table, const M
   AddEtagCheck(table, mutation, planned.key, dialect, planned.step);
   std::vector<size_t> columns;
   std::vector<Value> params;
-  Split(std::move(values), columns, params);
+  Split(std::move(values), planned.key.size(), columns, params);
   params.insert(params.end(), planned.key.begin(), planned.key.end());
   const bool returning = planned.merge.returns_row;
   const LoweredSql& lowered = deletes ? lowering_.Delete(table, dialect, returning)
