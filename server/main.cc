@@ -5,10 +5,12 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -179,6 +181,18 @@ void SetUpLibraries() {
   setenv("GRPC_POLL_STRATEGY", "poll", /*overwrite=*/0);
 }
 
+// glibc keeps seven freed blocks of each size for a thread; what a burst of calls frees beyond that goes a slower way,
+// a tenth of a read's CPU time. It reads how many only when a program starts, so the server starts itself again.
+void RestartWithLargeThreadCaches(char** argv) {
+  constexpr char kTunables[] = "GLIBC_TUNABLES";
+  if (std::getenv(kTunables) != nullptr) return;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return;
+  setenv(kTunables, "glibc.malloc.tcache_count=1000", /*overwrite=*/1);
+  execv(self.c_str(), argv);  // Returns only where that is not allowed: then it serves as it is.
+}
+
 int main(int argc, char** argv) {
   SetUpLibraries();
   Flags flags;
@@ -202,6 +216,9 @@ int main(int argc, char** argv) {
   AddConfigFlags(print, flags);
 
   CLI11_PARSE(app, argc, argv);
-  if (run->parsed()) return RunServer(flags);
+  if (run->parsed()) {
+    RestartWithLargeThreadCaches(argv);
+    return RunServer(flags);
+  }
   return check->parsed() ? CheckConfig(flags) : PrintConfig(flags);
 }
