@@ -98,6 +98,7 @@ RequestBuilder::RequestBuilder(const Scenario& scenario, int thread, Random& ran
   *query_.mutable_columns() = get_.columns();
   query_.add_order_by()->set_column(scenario.query_order.empty() ? scenario.table.id
                                                                  : scenario.query_order);
+  if (!scenario.shard.empty()) query_.mutable_target()->set_shard(scenario.shard);
   if (scenario.query_rows > 0 && scenario.query_order.empty()) {
     query_.set_filter(absl::StrCat("\"", scenario.table.id, "\" >= @from"));
   }

@@ -78,7 +78,7 @@ struct Scenario {
   std::vector<std::string> read_columns;  // Empty: all.
   bool request_ids = false;               // A fresh UUID with every write.
   std::string sql;                        // Of sql_scan; "": all rows of the table.
-  std::string shard;                      // Of sql_scan; "": all shards.
+  std::string shard;                      // Of sql_scan and query; "": all shards.
   int64_t query_rows = 100;               // Of query, at most; 0: the whole table.
   std::string query_order;                // Of query; "": by key.
   int64_t request_bytes = 40;             // Of echo.

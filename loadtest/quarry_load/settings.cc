@@ -204,7 +204,7 @@ void AddRequestSettings(std::vector<Setting>& all) {
              "Send each write with a fresh request_id, which makes it safe to retry (false)"));
   all.push_back(Text("sql", "TEXT", QUARRY_AT(sql),
                      "Statement of sql_scan (SELECT id, balance, payload of the whole table)"));
-  all.push_back(Text("shard", "NAME", QUARRY_AT(shard), "Shard of sql_scan (all shards)"));
+  all.push_back(Text("shard", "NAME", QUARRY_AT(shard), "Shard of sql_scan and query (all shards)"));
   all.push_back(Integer("query_rows", QUARRY_AT(query_rows), 0, kMany,
                         "Most rows of a query: a number up to this from a random key on; with "
                         "query_order exactly this; 0 means the whole table (100)"));

@@ -17,6 +17,7 @@ import compare
 import goals
 import growth
 import programs
+import queries
 import sharding
 import stand as stands
 
@@ -29,7 +30,7 @@ def parser():
     add = top.add_argument
     add("--only", type=re.compile, default=re.compile(""), metavar="REGEX",
         help="only the ratios, or series, whose name matches")
-    add("--rounds", type=int, help="rounds of interleaved cells: 5, or 3 with --sharding")
+    add("--rounds", type=int, help="rounds of interleaved cells: 5, or 3 with --sharding and --queries")
     add("--seconds", type=float, default=2, help="time of each cell: 2")
     add("--json", type=pathlib.Path, metavar="FILE", help="write every figure there")
     add("--check", action="store_true", help="fail when a ratio is over a fifth behind loadtest/ratios.yaml")
@@ -40,6 +41,8 @@ def parser():
     add("--html", type=pathlib.Path, metavar="FILE", default=page,
         help="--growth: where the page with plots goes: build/load-growth.html")
     add("--sharding", action="store_true", help="instead: one database directly against 1, 2, 4 and 8 shards")
+    add("--queries", action="store_true", help="instead: questions over eight shards against the same on one")
+    add("--rows", type=int, default=1_000_000, help="--queries: rows of the table: 1000000")
     add("--build", type=pathlib.Path, default=stands.REPO / "build/release", help=argparse.SUPPRESS)
     return top
 
@@ -47,14 +50,16 @@ def parser():
 def arguments():
     top = parser()
     options = top.parse_args()
-    if options.growth and options.sharding:
-        top.error("--growth and --sharding are two runs")
-    if (options.check or options.record) and (options.growth or options.sharding):
+    if options.growth + options.sharding + options.queries > 1:
+        top.error("--growth, --sharding and --queries are runs of their own")
+    if (options.check or options.record) and (options.growth or options.sharding or options.queries):
         top.error("--check and --record are about the ratios")
+    if options.rows < 100_000:
+        top.error("--rows is at least 100000")
     if options.record and options.only.pattern:
         top.error("--record records all ratios: leave out --only")
     if options.rounds is None:
-        options.rounds = 3 if options.sharding else 5
+        options.rounds = 3 if options.sharding or options.queries else 5
     if options.rounds < 1 or options.seconds <= 0:
         top.error("--rounds and --seconds are above 0")
     options.command = command_of(options)
@@ -65,13 +70,16 @@ def arguments():
 
 def command_of(options):
     """What to type for the same measurement."""
-    flags = [f"--{name}" for name in ("check", "record", "growth", "quick", "sharding") if getattr(options, name)]
+    flags = [f"--{name}" for name in ("check", "record", "growth", "quick", "sharding", "queries") if getattr(options, name)]
     only = ["--only", shlex.quote(options.only.pattern)] if options.only.pattern else []
     rounds = [] if options.growth else ["--rounds", str(options.rounds)]
-    return " ".join(["./dev load", *flags, *only, *rounds, "--seconds", f"{options.seconds:g}"])
+    rows = ["--rows", str(options.rows)] if options.queries else []
+    return " ".join(["./dev load", *flags, *only, *rows, *rounds, "--seconds", f"{options.seconds:g}"])
 
 
 def names(options):
+    if options.queries:
+        return [ratio.name for ratio in queries.RATIOS]
     return [ratio.name for ratio in (sharding.ratio_list() if options.sharding else goals.RATIOS)]
 
 
@@ -93,6 +101,8 @@ def main():
             return growth.run(run, options)
         if options.sharding:
             return sharding.run(run, options)
+        if options.queries:
+            return queries.run(run, options)
         chosen = [ratio for ratio in goals.RATIOS if options.only.search(ratio.name)]
         return compare.run(run, chosen, options, RECORDED)
 

@@ -43,7 +43,9 @@ TEST_F(CachedTest, GivesAKeptAnswerToCallersWhoAcceptItsAgeAlone) {
   Fill(Mixed(5));
   EXPECT_EQ(Counted(Count()), 5);
   EXPECT_FALSE(kept_);
-  Fill({{.id = 100}});
+  Item late;
+  late.id = 100;
+  Fill({late});
   EXPECT_EQ(Counted(Count()), 5);
   EXPECT_TRUE(kept_);
   EXPECT_EQ(Counted(Count(Freshness())), 6) << "strong";
@@ -58,7 +60,9 @@ TEST_F(CachedTest, AWriteThroughTheEngineEndsIt) {
   EXPECT_EQ(first.rows.size(), 3u);
   ASSERT_OK_AND_ASSIGN(first, List(page));
   EXPECT_TRUE(first.served_by.age.has_value());
-  Insert({.id = 50});
+  Item added;
+  added.id = 50;
+  Insert(added);
   ASSERT_OK_AND_ASSIGN(const ListResult second, List(page));
   EXPECT_EQ(second.rows.size(), 4u);
   EXPECT_FALSE(second.served_by.age.has_value());
