@@ -93,6 +93,8 @@ struct LimitsConfig {
   int64_t page_rows = 100;        // Of a page whose size nobody gave.
   int64_t page_rows_max = 1'000;
   int64_t bulk_rows = 1'000;      // Of one batch of UpdateWhere and DeleteWhere.
+  int64_t aggregate_groups = 250'000;
+  int64_t aggregate_values = 1'000'000;  // Of counts distinct.
   int64_t calls_max = 4'096;  // In flight, in the whole process.
 };
 

@@ -228,6 +228,8 @@ std::vector<ConfigSetting> GlobalSettings(Config& config) {
       Count("limits.page_rows", &config.limits.page_rows, 1, 100'000),
       Count("limits.page_rows_max", &config.limits.page_rows_max, 1, 100'000),
       Count("limits.bulk_rows", &config.limits.bulk_rows, 1, 100'000),
+      Count("limits.aggregate_groups", &config.limits.aggregate_groups, 1, 10'000'000),
+      Count("limits.aggregate_values", &config.limits.aggregate_values, 1, 100'000'000),
       Count("limits.calls_max", &config.limits.calls_max, 1, 1'000'000),
       Bytes("cache.bytes", &config.cache.bytes, 0, kGib),
       Text("tokens.secret", &config.tokens.secret),

@@ -82,13 +82,13 @@ Async<absl::StatusOr<bool>> Engine::AddShard(const AggregatePart& part, const st
 
 Async<absl::StatusOr<AggregatePlan>> Engine::PlanAggregation(const AggregateOperation& op, Place place, const CallContext& ctx) {
   ctx.stage = Stage::kPlan;
-  absl::StatusOr<AggregatePlan> plan = PlanAggregate(op, *place.snapshot, place.spread, texts_);
+  absl::StatusOr<AggregatePlan> plan = PlanAggregate(op, *place.snapshot, place.spread, texts_, parts_.limits.aggregate);
   if (!plan.ok() || plan->unmapped.empty()) co_return plan;
   QUARRY_CO_ASSIGN_OR_RETURN(const Table* table, FindTable(*place.snapshot, op.table));
   absl::StatusOr<bool> learned = co_await Learn(*table, plan->unmapped, *place.snapshot, ctx);
   if (!learned.ok()) co_return learned.status();
   if (!*learned) co_return plan;
-  co_return PlanAggregate(op, *place.snapshot, place.spread, texts_);
+  co_return PlanAggregate(op, *place.snapshot, place.spread, texts_, parts_.limits.aggregate);
 }
 
 Async<absl::StatusOr<AggregateResult>> Engine::AggregateAt(const AggregateOperation& op, Place place,

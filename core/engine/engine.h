@@ -44,6 +44,7 @@ struct EngineLimits {
   int64_t page_rows = 100;             // Of a page whose size nobody gave.
   int64_t page_rows_max = 1'000;
   int64_t bulk_rows = 1'000;           // Of one batch of a bulk write.
+  AggregateLimits aggregate;
   bool raw_sql_allowed = true;
 };
 

@@ -256,7 +256,7 @@ absl::StatusOr<size_t> AggregateMerge::State::GroupOf(Row& row) {
     }
     return found->second;
   }
-  if (static_cast<int64_t>(groups.size()) >= spec.groups_max) return TooMany("group_by", "groups", spec.groups_max);
+  if (static_cast<int64_t>(groups.size()) >= spec.groups_max) return TooMany("group_by", "groups (limits.aggregate_groups)", spec.groups_max);
   Row values;
   values.reserve(spec.group_columns + spec.columns.size());
   for (size_t i = 0; i < spec.group_columns; ++i) values.push_back(std::move(row[i]));
@@ -293,7 +293,7 @@ absl::Status AggregateMerge::AddDistinct(size_t column, std::vector<Row> rows) {
     AppendCanonical(row.back(), &state.bytes);
     if (!state.distinct.insert(state.bytes).second) continue;
     if (static_cast<int64_t>(state.distinct.size()) > state.spec.distinct_max) {
-      return TooMany("aggregates", "distinct values", state.spec.distinct_max);
+      return TooMany("aggregates", "distinct values (limits.aggregate_values)", state.spec.distinct_max);
     }
     ++state.At(group, column).count;
   }

@@ -155,8 +155,10 @@ Statement LowerPartial(const CheckedAggregate& aggregate, Dialect dialect, SqlTe
       sql << (i == 0 ? " ORDER BY " : ", ") << sort_sql[term.position] << (term.descending ? " DESC" : "")
           << (term.nulls_first ? " NULLS FIRST" : " NULLS LAST");
     }
+  }
+  if (!aggregate.group.empty()) {
     sql << " LIMIT ";
-    sql.Bind(Value::Int64(aggregate.groups_max), TypeOf(TypeKind::kInt64));
+    sql.Bind(Value::Int64(aggregate.groups_max > 0 ? aggregate.groups_max : aggregate.groups_bound), TypeOf(TypeKind::kInt64));
   }
   return Finish(std::move(sql), columns, texts);
 }
@@ -169,6 +171,8 @@ Statement LowerDistinct(const CheckedAggregate& aggregate, const ColumnUse& use,
   WriteSelect(columns, aggregate, sql);
   sql << (aggregate.predicate.kind == Predicate::Kind::kTrue ? " WHERE " : " AND ") << PlainColumn(use) << " IS NOT NULL";
   WriteGroupBy(columns, columns.size(), sql);
+  sql << " LIMIT ";
+  sql.Bind(Value::Int64(aggregate.values_bound), TypeOf(TypeKind::kInt64));
   return Finish(std::move(sql), columns, texts);
 }
 

@@ -31,6 +31,9 @@ struct CheckedAggregate {
   // Groups of different shards differ: only so many first ones of each shard can be among the result's. By position in the result.
   std::vector<SortTerm> order;
   int64_t groups_max = 0;  // 0: all, in no order.
+  // One more than may be merged ends the question: a shard need not give more than that.
+  int64_t groups_bound = 0;
+  int64_t values_bound = 0;  // Of a count distinct by value.
 };
 
 struct LoweredAggregate {

@@ -324,8 +324,10 @@ Task TaskOf(ShardId shard, const Statement& statement) {
 }  // namespace
 
 absl::StatusOr<AggregatePlan> PlanAggregate(const AggregateOperation& op, const Snapshot& snapshot, ShardId spread,
-                                            SqlTexts& texts) {
+                                            SqlTexts& texts, const AggregateLimits& limits) {
   QUARRY_ASSIGN_OR_RETURN(Checked checked, CheckOperation(op, snapshot));
+  checked.aggregate.groups_bound = limits.groups_max + 1;
+  checked.aggregate.values_bound = limits.values_max + 1;
   AggregatePlan plan;
   QUARRY_ASSIGN_OR_RETURN(plan.route, RouteQuestion(checked.aggregate.predicate, *checked.aggregate.table, op.target, op.bounds,
                                                     snapshot, spread, &plan.unmapped));
@@ -341,6 +343,8 @@ absl::StatusOr<AggregatePlan> PlanAggregate(const AggregateOperation& op, const 
     for (const auto& [column, statement] : found->second.distinct) part.distinct.emplace_back(column, TaskOf(shard, statement));
   }
   plan.spec = SpecOf(op, checked);
+  plan.spec.groups_max = limits.groups_max;
+  plan.spec.distinct_max = limits.values_max;
   return plan;
 }
 

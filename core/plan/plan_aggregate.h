@@ -28,6 +28,12 @@ struct AggregatePlan {
   std::vector<Key> unmapped;  // Shard keys that a directory may know: learn them, then plan again.
 };
 
+// What a merge may hold.
+struct AggregateLimits {
+  int64_t groups_max = 250'000;
+  int64_t values_max = 1'000'000;  // Of counts distinct, over all groups.
+};
+
 // At most so many aggregates, and so many group columns.
 inline constexpr size_t kAggregatesMax = 64;
 
@@ -35,6 +41,6 @@ inline constexpr size_t kAggregatesMax = 64;
 // that is enough. Reference tables are asked on `spread`. All mistakes in group_by, aggregates, filter, having, order_by, limit and
 // offset at once; the rest is RouteQuestion's.
 absl::StatusOr<AggregatePlan> PlanAggregate(const AggregateOperation& op, const Snapshot& snapshot, ShardId spread,
-                                            SqlTexts& texts);
+                                            SqlTexts& texts, const AggregateLimits& limits);
 
 }  // namespace quarry

@@ -18,6 +18,7 @@ import goals
 import growth
 import programs
 import queries
+import settings
 import sharding
 import stand as stands
 
@@ -30,7 +31,7 @@ def parser():
     add = top.add_argument
     add("--only", type=re.compile, default=re.compile(""), metavar="REGEX",
         help="only the ratios, or series, whose name matches")
-    add("--rounds", type=int, help="rounds of interleaved cells: 5, or 3 with --sharding and --queries")
+    add("--rounds", type=int, help="rounds of interleaved cells: 5, or 3 with --sharding, --queries and --settings")
     add("--seconds", type=float, default=2, help="time of each cell: 2")
     add("--json", type=pathlib.Path, metavar="FILE", help="write every figure there")
     add("--check", action="store_true", help="fail when a ratio is over a fifth behind loadtest/ratios.yaml")
@@ -41,6 +42,7 @@ def parser():
     add("--html", type=pathlib.Path, metavar="FILE", default=page,
         help="--growth: where the page with plots goes: build/load-growth.html")
     add("--sharding", action="store_true", help="instead: one database directly against 1, 2, 4 and 8 shards")
+    add("--settings", action="store_true", help="instead: what single settings change")
     add("--queries", action="store_true", help="instead: questions over eight shards against the same on one")
     add("--rows", type=int, default=1_000_000, help="--queries: rows of the table: 1000000")
     add("--build", type=pathlib.Path, default=stands.REPO / "build/release", help=argparse.SUPPRESS)
@@ -50,16 +52,17 @@ def parser():
 def arguments():
     top = parser()
     options = top.parse_args()
-    if options.growth + options.sharding + options.queries > 1:
-        top.error("--growth, --sharding and --queries are runs of their own")
-    if (options.check or options.record) and (options.growth or options.sharding or options.queries):
+    others = [name for name in ("growth", "sharding", "queries", "settings") if getattr(options, name)]
+    if len(others) > 1:
+        top.error(f"--{' and --'.join(others)} are runs of their own")
+    if (options.check or options.record) and others:
         top.error("--check and --record are about the ratios")
     if options.rows < 100_000:
         top.error("--rows is at least 100000")
     if options.record and options.only.pattern:
         top.error("--record records all ratios: leave out --only")
     if options.rounds is None:
-        options.rounds = 3 if options.sharding or options.queries else 5
+        options.rounds = 3 if others else 5
     if options.rounds < 1 or options.seconds <= 0:
         top.error("--rounds and --seconds are above 0")
     options.command = command_of(options)
@@ -70,7 +73,7 @@ def arguments():
 
 def command_of(options):
     """What to type for the same measurement."""
-    flags = [f"--{name}" for name in ("check", "record", "growth", "quick", "sharding", "queries") if getattr(options, name)]
+    flags = [f"--{name}" for name in ("check", "record", "growth", "quick", "sharding", "queries", "settings") if getattr(options, name)]
     only = ["--only", shlex.quote(options.only.pattern)] if options.only.pattern else []
     rounds = [] if options.growth else ["--rounds", str(options.rounds)]
     rows = ["--rows", str(options.rows)] if options.queries else []
@@ -80,6 +83,8 @@ def command_of(options):
 def names(options):
     if options.queries:
         return [ratio.name for ratio in queries.RATIOS]
+    if options.settings:
+        return [ratio.name for ratio in settings.ratio_list()]
     return [ratio.name for ratio in (sharding.ratio_list() if options.sharding else goals.RATIOS)]
 
 
@@ -103,6 +108,8 @@ def main():
             return sharding.run(run, options)
         if options.queries:
             return queries.run(run, options)
+        if options.settings:
+            return settings.run(run, options)
         chosen = [ratio for ratio in goals.RATIOS if options.only.search(ratio.name)]
         return compare.run(run, chosen, options, RECORDED)
 

@@ -137,7 +137,7 @@ def questions(run, rows):
     stand = run.stand
     databases = [f"part{index}" for index in range(SHARDS)]
     fill = (f"INSERT INTO accounts SELECT i, i * 7919 % {GROUPS}, repeat('p', {stands.VALUE_BYTES}) "
-            "FROM generate_series({first}, {last}) AS i")
+            "FROM generate_series({first}::bigint, {last}) AS i")
     index = "CREATE INDEX accounts_balance ON accounts (balance, id)"
     # Whose rows are where does not matter to questions without a key.
     part = rows // SHARDS

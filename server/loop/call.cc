@@ -242,11 +242,11 @@ void Call::DeleteWhenOver() {
   delete this;
 }
 
-Future<absl::Status> Call::Write(const google::protobuf::Message& message) {
+Future<absl::Status> Call::Write(const google::protobuf::Message& message, std::string_view first) {
   Completer<absl::Status> waiter(*run_->loop);
   Future<absl::Status> result = waiter.future();
   grpc::ByteBuffer bytes;
-  if (absl::Status status = Serialize("", message, home_.core.limits.send_bytes_max, bytes); !status.ok()) {
+  if (absl::Status status = Serialize(first, message, home_.core.limits.send_bytes_max, bytes); !status.ok()) {
     waiter.Set(std::move(status));
     return result;
   }

@@ -49,7 +49,7 @@ class Call : public PooledFrame, public CallMetadata, public MessageWriter, publ
  public:
   std::optional<std::string> Find(std::string_view key) const override;
   std::string peer() const override;
-  Future<absl::Status> Write(const google::protobuf::Message& message) override;
+  Future<absl::Status> Write(const google::protobuf::Message& message, std::string_view first) override;
   Future<absl::StatusOr<bool>> Read(google::protobuf::Message& message) override;
 
  protected:

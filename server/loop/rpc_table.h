@@ -52,7 +52,8 @@ class MessageWriter {
   virtual ~MessageWriter() = default;
   // OK once the transport has taken the message, which waits for a slow reader. kCancelled: the caller has gone.
   // kResourceExhausted LIMIT_EXCEEDED: the message is over the limit and was not sent.
-  virtual Future<absl::Status> Write(const google::protobuf::Message& message) = 0;
+  // `first`: fields of the message that are bytes already.
+  virtual Future<absl::Status> Write(const google::protobuf::Message& message, std::string_view first) = 0;
 };
 
 // The receiving half of a bidirectional stream. One Read at a time.
@@ -67,7 +68,7 @@ template <typename Message>
 class StreamWriter {
  public:
   explicit StreamWriter(MessageWriter& writer) : writer_(&writer) {}
-  Future<absl::Status> Write(const Message& message) { return writer_->Write(message); }
+  Future<absl::Status> Write(const Message& message, std::string_view first = {}) { return writer_->Write(message, first); }
 
  private:
   MessageWriter* writer_;

@@ -2,6 +2,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "server/service/services.h"
 #include "server/translate/query_request.h"
 #include "server/translate/query_response.h"
+#include "server/translate/record_bytes.h"
 #include "server/translate/value.h"
 
 namespace quarry {
@@ -115,32 +117,24 @@ class QueryReply {
 
   // In one message, or in several where its rows are larger than they looked; the token comes with the last.
   Async<absl::Status> SendBatch(const QueryBatch& batch) {
-    message_.Clear();
-    int64_t bytes = 0;
+    rows_bytes_.clear();
     for (const Row& row : batch.rows) {
-      v1::Row* out = message_.mutable_batch()->add_rows();
-      FillRow(row, out);
-      const auto size = static_cast<int64_t>(out->ByteSizeLong());
+      const size_t before = rows_bytes_.size();
+      AppendRow(v1::QueryBatch::kRowsFieldNumber, row, rows_bytes_);
+      const auto size = static_cast<int64_t>(rows_bytes_.size() - before);
       const auto rest = static_cast<int64_t>(batch.resume_token.size()) + kFrameBytes;
       if (size + rest > limits_.message_bytes) co_return TooLarge(size);
-      if (bytes > 0 && bytes + size > limits_.batch_bytes) {
+      if (before > 0 && static_cast<int64_t>(rows_bytes_.size()) > limits_.batch_bytes) {
         // The row that does not fit opens the next message.
-        v1::Row next;
-        next.Swap(out);
-        message_.mutable_batch()->mutable_rows()->RemoveLast();
-        Future<absl::Status> write = writer_.Write(message_);
+        Future<absl::Status> write = WriteRows(std::string_view(rows_bytes_).substr(0, before), "");
         const absl::Status sent = co_await write;
         if (!sent.ok()) co_return sent;
-        message_.Clear();
-        message_.mutable_batch()->add_rows()->Swap(&next);
-        bytes = 0;
+        rows_bytes_.erase(0, before);
       }
-      bytes += size;
       ++rows_;
     }
-    if (bytes == 0 && batch.rows.empty()) co_return absl::OkStatus();
-    message_.mutable_batch()->set_resume_token(batch.resume_token);
-    Future<absl::Status> write = writer_.Write(message_);
+    if (rows_bytes_.empty()) co_return absl::OkStatus();
+    Future<absl::Status> write = WriteRows(rows_bytes_, batch.resume_token);
     co_return co_await write;
   }
 
@@ -153,6 +147,13 @@ class QueryReply {
  private:
   static constexpr int64_t kFrameBytes = 64;  // At most, around the one row and the token.
 
+  Future<absl::Status> WriteRows(std::string_view rows, std::string_view resume_token) {
+    message_.Clear();
+    message_bytes_.clear();
+    AppendQueryBatch(rows, resume_token, message_bytes_);
+    return writer_.Write(message_, message_bytes_);
+  }
+
   absl::Status TooLarge(int64_t bytes) const {
     return MakeError(absl::StatusCode::kResourceExhausted, reason::kLimitExceeded,
                      absl::StrCat("row ", rows_ + 1, " has ", bytes, " bytes and does not fit into a message of ",
@@ -163,6 +164,8 @@ class QueryReply {
   const QueryLimits& limits_;
   StreamWriter<v1::QueryResponse> writer_;
   v1::QueryResponse message_;
+  std::string rows_bytes_;  // Kept, for their room.
+  std::string message_bytes_;
   int64_t rows_ = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include "google/protobuf/io/coded_stream.h"
 #include "quarry/v1/data.pb.h"
+#include "quarry/v1/query.pb.h"
 #include "quarry/v1/value.pb.h"
 #include "server/translate/value.h"
 
@@ -155,7 +156,28 @@ uint8_t* Extend(size_t size, std::string& bytes) {
   return reinterpret_cast<uint8_t*>(bytes.data() + before);
 }
 
+// Bytes of a v1::Row.
+size_t RowSize(const Row& row) {
+  size_t size = 0;
+  for (const Value& value : row) size += DelimitedSize(SizeOf(value));
+  return size;
+}
+
 }  // namespace
+
+void AppendRow(int field, const Row& row, std::string& bytes) {
+  const size_t size = RowSize(row);
+  uint8_t* to = WriteLength(field, size, Extend(DelimitedSize(size), bytes));
+  for (const Value& value : row) to = Write(value, WriteLength(v1::Row::kValuesFieldNumber, SizeOf(value), to));
+}
+
+void AppendQueryBatch(std::string_view rows, std::string_view resume_token, std::string& bytes) {
+  const size_t token_size = resume_token.empty() ? 0 : DelimitedSize(resume_token.size());
+  const size_t size = rows.size() + token_size;
+  uint8_t* to = WriteLength(v1::QueryResponse::kBatchFieldNumber, size, Extend(DelimitedSize(size), bytes));
+  to = std::copy(rows.begin(), rows.end(), to);
+  if (!resume_token.empty()) WriteText(v1::QueryBatch::kResumeTokenFieldNumber, resume_token, to);
+}
 
 void AppendRecord(int field, const RowHeader& header, const Row& row, std::string& bytes) {
   const size_t size = RecordSize(header, row);

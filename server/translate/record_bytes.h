@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "core/model/operation.h"
 #include "core/model/statement.h"
@@ -15,5 +16,9 @@ namespace quarry {
 void AppendRecord(int field, const RowHeader& header, const Row& row, std::string& bytes);
 // A field of type v1::FoundRow.
 void AppendFoundRow(int field, const RowHeader& header, const KeyedRow& found, std::string& bytes);
+// A field of type v1::Row; the same as FillRow makes.
+void AppendRow(int field, const Row& row, std::string& bytes);
+// A whole v1::QueryResponse with a batch. `rows`: what AppendRow made for kRowsFieldNumber of v1::QueryBatch.
+void AppendQueryBatch(std::string_view rows, std::string_view resume_token, std::string& bytes);
 
 }  // namespace quarry

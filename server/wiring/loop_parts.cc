@@ -24,6 +24,8 @@ LoopParts::LoopParts(Loop& loop, Options options)
   parts.limits.page_rows = config.limits.page_rows;
   parts.limits.page_rows_max = config.limits.page_rows_max;
   parts.limits.bulk_rows = config.limits.bulk_rows;
+  parts.limits.aggregate.groups_max = config.limits.aggregate_groups;
+  parts.limits.aggregate.values_max = config.limits.aggregate_values;
   parts.limits.raw_sql_allowed = config.raw_sql_enabled;
   parts.transactions.idle_timeout_default = config.transactions.idle_timeout;
   parts.transactions.idle_timeout_max = config.transactions.idle_timeout_max;

@@ -83,7 +83,7 @@ class AggregateSqlTest : public testing::Test {
   void ExpectBoth(AggregateOperation op, const std::string& rows) {
     op.target.shards = {"s0"};
     const auto plan = [&](Dialect dialect) {
-      return PlanAggregate(op, *SalesSnapshot(1, {dialect}), ShardId{0}, texts_);
+      return PlanAggregate(op, *SalesSnapshot(1, {dialect}), ShardId{0}, texts_, AggregateLimits());
     };
     ASSERT_OK_AND_ASSIGN(const AggregatePlan lite, plan(Dialect::kSqlite));
     ASSERT_OK_AND_ASSIGN(const AggregatePlan postgres, plan(Dialect::kPostgres));

@@ -24,7 +24,9 @@ using Function = AggregateFunction;
 
 class PlanAggregateTest : public testing::Test {
  protected:
-  absl::StatusOr<AggregatePlan> Plan(const AggregateOperation& op) { return PlanAggregate(op, *snapshot_, ShardId{1}, texts_); }
+  absl::StatusOr<AggregatePlan> Plan(const AggregateOperation& op) {
+    return PlanAggregate(op, *snapshot_, ShardId{1}, texts_, limits_);
+  }
   static const std::string& Sql(const Task& task) { return *task.steps.at(0).statements.at(0).sql; }
   static std::vector<std::string> Fields(const absl::Status& status) {
     std::vector<std::string> fields;
@@ -41,6 +43,7 @@ class PlanAggregateTest : public testing::Test {
   }
 
   std::shared_ptr<const Snapshot> snapshot_ = SalesSnapshot(3, {Dialect::kPostgres, Dialect::kSqlite});
+  AggregateLimits limits_;
   SqlTexts texts_;
 };
 
@@ -53,11 +56,11 @@ TEST_F(PlanAggregateTest, AsksEachShardForItsShareInItsDialect) {
   EXPECT_EQ(Sql(plan.parts[0].partial),
             R"(SELECT t0."region"::text COLLATE "C", t0."price", count(*), sum(t0."price")::numeric, sum(t0."small")::numeric, )"
             R"(count(t0."small"), min(t0."ref"::text COLLATE "C")::uuid FROM "sales" AS t0 )"
-            R"(GROUP BY t0."region"::text COLLATE "C", t0."price")");
+            R"(GROUP BY t0."region"::text COLLATE "C", t0."price" LIMIT $1)");
   EXPECT_EQ(Sql(plan.parts[1].partial),
             R"(SELECT t0."region" COLLATE BINARY, t0."price" COLLATE quarry_decimal, count(*), quarry_sum_decimal(t0."price"), )"
             R"(quarry_sum_int(t0."small"), count(t0."small"), min(t0."ref") FROM "sales" AS t0 )"
-            R"(GROUP BY t0."region" COLLATE BINARY, t0."price" COLLATE quarry_decimal)");
+            R"(GROUP BY t0."region" COLLATE BINARY, t0."price" COLLATE quarry_decimal LIMIT ?1)");
   EXPECT_EQ(plan.parts[0].partial.steps[0].statements[0].sql, plan.parts[2].partial.steps[0].statements[0].sql);
   EXPECT_EQ(plan.parts[0].partial.steps[0].statements[0].result_types->size(), 7u);
   std::vector<size_t> positions;
@@ -88,7 +91,7 @@ TEST_F(PlanAggregateTest, DistinctValuesThatShardsMayShareComeByThemselves) {
   EXPECT_EQ(plan.parts[0].distinct[0].first, 0u);
   EXPECT_EQ(Sql(plan.parts[0].distinct[0].second),
             R"(SELECT t0."region"::text COLLATE "C", t0."price" FROM "sales" AS t0 WHERE t0."price" IS NOT NULL )"
-            R"(GROUP BY t0."region"::text COLLATE "C", t0."price")");
+            R"(GROUP BY t0."region"::text COLLATE "C", t0."price" LIMIT $1)");
   EXPECT_THAT(Sql(plan.parts[1].partial), HasSubstr(R"(count(DISTINCT t0."customer"))"));
   // One shard, or groups that do not span shards: counted there.
   AggregateOperation op = AggregateOf({"region"}, {{Function::kCountDistinct, "price", "prices"}});
@@ -107,6 +110,17 @@ TEST_F(PlanAggregateTest, AShardWithNothingToCountStillAnswers) {
   EXPECT_EQ(Sql(plan.parts[0].partial), R"(SELECT count(*) FROM "sales" AS t0)");
 }
 
+TEST_F(PlanAggregateTest, NoShardGivesMoreThanOneAboveWhatTheMergeHolds) {
+  limits_.groups_max = 10;
+  limits_.values_max = 20;
+  ASSERT_OK_AND_ASSIGN(const AggregatePlan plan, Plan(AggregateOf({"region"}, {{Function::kCountDistinct, "price", "prices"}})));
+  for (const AggregatePart& part : plan.parts) {
+    EXPECT_THAT(part.partial.steps[0].statements[0].params, ElementsAre(Value::Int64(11)));
+    ASSERT_EQ(part.distinct.size(), 1u);
+    EXPECT_THAT(part.distinct[0].second.steps[0].statements[0].params, ElementsAre(Value::Int64(21)));
+  }
+}
+
 TEST_F(PlanAggregateTest, TheFirstGroupsAloneAreAskedForWhenShardsKnowThem) {
   AggregateOperation op = AggregateOf({"customer"}, {{Function::kSum, "price", "total"}, {Function::kAvg, "price", "mean"}});
   op.order_by = {{"total", true, NullPlacement::kDefault}};
@@ -122,7 +136,7 @@ TEST_F(PlanAggregateTest, TheFirstGroupsAloneAreAskedForWhenShardsKnowThem) {
   const auto asks_for_all = [this](const AggregateOperation& asked) {
     const absl::StatusOr<AggregatePlan> made = Plan(asked);
     EXPECT_THAT(made, IsOk());
-    return made.ok() && Sql(made->parts[0].partial).find("LIMIT") == std::string::npos;
+    return made.ok() && Sql(made->parts[0].partial).find("ORDER BY") == std::string::npos;
   };
   AggregateOperation other = op;
   other.order_by[0].column = "mean";

@@ -5,7 +5,9 @@
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
 #include "quarry/v1/data.pb.h"
+#include "quarry/v1/query.pb.h"
 #include "server/translate/response.h"
+#include "server/translate/value.h"
 
 namespace quarry {
 namespace {
@@ -75,6 +77,25 @@ TEST(RecordBytesTest, ABatchGetReplyIsTheOneThatMessagesMake) {
   EXPECT_EQ(rest.found_size(), 0);
   EXPECT_TRUE(MessageDifferencer::Equals(message, Joined(bytes, rest)));
   EXPECT_EQ(message.ByteSizeLong(), bytes.size() + rest.ByteSizeLong());
+}
+
+TEST(RecordBytesTest, ABatchOfAQueryIsTheOneThatMessagesMake) {
+  const ReadResult result = EveryKind();
+  v1::QueryResponse message;
+  std::string rows;
+  for (const KeyedRow& found : result.found) {
+    FillRow(found.row, message.mutable_batch()->add_rows());
+    AppendRow(v1::QueryBatch::kRowsFieldNumber, found.row, rows);
+  }
+  for (const char* token : {"", "where it goes on"}) {
+    message.mutable_batch()->set_resume_token(token);
+    std::string bytes;
+    AppendQueryBatch(rows, token, bytes);
+    v1::QueryResponse parsed;
+    ASSERT_TRUE(parsed.ParseFromString(bytes));
+    EXPECT_TRUE(MessageDifferencer::Equals(message, parsed));
+    EXPECT_EQ(message.ByteSizeLong(), bytes.size());
+  }
 }
 
 TEST(RecordBytesTest, ARowOfNoColumnsIsAnEmptyRecord) {
