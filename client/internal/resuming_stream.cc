@@ -15,6 +15,7 @@ ResumingStream::ResumingStream(Connection& connection, std::shared_ptr<RetryPoli
 }
 
 absl::StatusOr<std::optional<v1::QueryResponse>> ResumingStream::Next() {
+  if (summary_.has_value()) return std::exchange(summary_, std::nullopt);
   while (true) {
     absl::StatusOr<Event> event = ReadOne();
     if (event.ok()) {
@@ -22,6 +23,8 @@ absl::StatusOr<std::optional<v1::QueryResponse>> ResumingStream::Next() {
       continue;
     }
     stream_.reset();
+    // Every row has come; asking again could give the last ones twice.
+    if (complete_) return Event();
     pending_.Clear();
     if (!attempts_->WaitForNext(event.status())) return attempts_->Annotate(event.status());
   }
@@ -49,7 +52,15 @@ bool ResumingStream::Take(v1::QueryResponse& event) {
     attempts_.emplace(*policy_, safety_, deadline_);
     return true;
   }
-  if (event.has_summary()) event.mutable_summary()->set_rows(rows_given_);
+  if (!event.has_summary()) return true;
+  complete_ = true;
+  // Rows whose sort values are too long for a token wait until here.
+  rows_given_ += pending_.batch().rows_size();
+  event.mutable_summary()->set_rows(rows_given_);
+  if (pending_.batch().rows_size() > 0) {
+    summary_ = std::move(event);
+    event = std::exchange(pending_, v1::QueryResponse());
+  }
   return true;
 }
 

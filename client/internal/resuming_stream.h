@@ -17,8 +17,9 @@ class ResumingStream final : public QueryEventStream {
   ResumingStream(Connection& connection, std::shared_ptr<RetryPolicy> policy, Safety safety,
                  v1::QueryRequest request, absl::Time deadline);
 
-  // Rows are handed out with the token that follows them: until then the stream may have to give
-  // them again. So at most one batch of the gateway is held.
+  // Rows are handed out with the token that follows them, or before the summary: until then the
+  // stream may have to give them again. So at most one batch of the gateway is held, and more only
+  // where sort values are too long for a token.
   absl::StatusOr<std::optional<v1::QueryResponse>> Next() override;
 
  private:
@@ -34,8 +35,10 @@ class ResumingStream final : public QueryEventStream {
   const absl::Time deadline_;
   std::optional<Attempts> attempts_;  // Since the last progress.
   std::unique_ptr<QueryEventStream> stream_;
-  v1::QueryResponse pending_;  // A batch whose token has not come.
+  v1::QueryResponse pending_;  // Rows whose token has not come.
+  std::optional<v1::QueryResponse> summary_;  // Waits for them to be taken.
   bool header_given_ = false;
+  bool complete_ = false;  // The summary has come.
   int64_t rows_given_ = 0;
 };
 

@@ -78,6 +78,27 @@ TEST_F(ClientQueryTest, ABrokenStreamGoesOnBehindItsLastToken) {
   EXPECT_EQ(rows.resume_token(), "t2");
 }
 
+TEST_F(ClientQueryTest, RowsThatNeverGotATokenComeBeforeTheSummary) {
+  server_.set_queries({{{Header(), Batch({1, 2}, "t1"), Batch({3}, ""), Batch({4}, ""), Summary(4)}, absl::OkStatus()}});
+  ASSERT_OK_AND_ASSIGN(QueryRows rows, client_->Query("orders"));
+  absl::Status status;
+  EXPECT_THAT(Ids(rows, status), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(status, IsOk());
+  EXPECT_EQ(rows.summary().rows(), 4);
+  EXPECT_EQ(rows.resume_token(), "t1") << "what came behind it cannot be gone on from";
+}
+
+TEST_F(ClientQueryTest, ABreakBehindTheSummaryRepeatsNothing) {
+  server_.set_queries({{{Header(), Batch({1}, "t1"), Batch({2}, ""), Summary(2)}, Down()},
+                       {{Header(), Batch({2}, ""), Summary(1)}, absl::OkStatus()}});
+  ASSERT_OK_AND_ASSIGN(QueryRows rows, client_->Query("orders"));
+  absl::Status status;
+  EXPECT_THAT(Ids(rows, status), ElementsAre(1, 2));
+  EXPECT_THAT(status, IsOk());
+  EXPECT_EQ(server_.resume_tokens().size(), 1u);
+  EXPECT_EQ(rows.summary().rows(), 2);
+}
+
 TEST_F(ClientQueryTest, EndsWithTheErrorWhenTryingAgainDoesNotHelp) {
   server_.set_queries({{{Header(), Batch({1}, "t1")}, Down()}, {{}, Down()}, {{}, Down()}, {{}, Down()}});
   ASSERT_OK_AND_ASSIGN(QueryRows rows, client_->Query("orders"));
