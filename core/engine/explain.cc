@@ -8,6 +8,7 @@
 #include "core/base/gather.h"
 #include "core/base/status_macros.h"
 #include "core/engine/engine.h"
+#include "core/engine/plan_text.h"
 #include "core/engine/scatter.h"
 #include "core/plan/page_token.h"
 #include "core/plan/route.h"
@@ -64,6 +65,8 @@ Async<absl::Status> AskForPlan(Session& session, const Statement& statement, Dia
     absl::StrAppend(&plan, plan.empty() ? "" : "\n", line);
     analysis.scans |= IsScan(line, dialect);
   }
+  // The values in it may be another caller's.
+  if (dialect == Dialect::kPostgres) plan = WithoutValues(plan);
   co_return absl::OkStatus();
 }
 

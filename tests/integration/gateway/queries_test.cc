@@ -1,5 +1,6 @@
 // List, Query, Aggregate, UpdateWhere, DeleteWhere, Explain and ListTopQueries through a whole gateway.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -201,9 +202,59 @@ TEST_P(QueriesTest, ExplainTellsWhereAQuestionGoesAndTopWhatItCost) {
   ASSERT_TRUE(found->has_example());
   v1::ExplainRequest again;
   again.set_query_id(found->query_id());
-  EXPECT_THAT(client().Explain(again), IsOk());
+  again.set_analyze(true);
+  ASSERT_OK_AND_ASSIGN(const v1::ExplainResponse kept, client().Explain(again));
+  for (const v1::ShardQuery& shard : kept.shard_queries()) EXPECT_NE(shard.database_plan(), "");
+  EXPECT_EQ(kept.ShortDebugString().find(mark), std::string::npos) << kept.DebugString();
   again.set_query_id("0123456789abcdef");
   EXPECT_THAT(client().Explain(again), InvalidAt("query_id"));
+}
+
+TEST_P(QueriesTest, WhatTopQueriesCountAddsUpOverTheShards) {
+  const std::string mark = AddGroup(10);
+  // What has been counted so far, by shape.
+  const auto top = [this, &mark] {
+    std::map<std::string, v1::TopQuery> queries;
+    const absl::StatusOr<std::vector<v1::TopQuery>> list = client().ListTopQueries(v1::QUERY_RANKING_CALLS, 1000);
+    EXPECT_THAT(list, IsOk());
+    for (const v1::TopQuery& query : *list) {
+      EXPECT_EQ(query.ShortDebugString().find(mark), std::string::npos);
+      queries[query.shape()] = query;
+    }
+    return queries;
+  };
+  std::map<std::string, v1::TopQuery> before = top();
+  client::QueryOptions options;
+  options.order_by = {{"balance", true}, {"email"}};
+  for (int call = 0; call < 3; ++call) {
+    ASSERT_OK_AND_ASSIGN(client::QueryRows rows, client().Query("customers", Named(mark), options));
+    for (const absl::StatusOr<client::QueryRows::Row>& row : rows) ASSERT_THAT(row, IsOk());
+  }
+  client::BulkOptions all;
+  all.allow_many_shards = true;
+  const Filter most("name = @name AND visits >= 3", {{"name", mark}});
+  ASSERT_THAT(client().UpdateWhere("customers", most, {{"email", nullptr}}, all), IsOk());
+  std::map<std::string, v1::TopQuery> after = top();
+  const auto check = [&](const std::string& shape, int calls, int rows) {
+    SCOPED_TRACE(shape);
+    const v1::TopQuery& was = before[shape];
+    const v1::TopQuery& is = after[shape];
+    EXPECT_EQ(is.calls() - was.calls(), calls);
+    EXPECT_EQ(is.rows() - was.rows(), rows);
+    EXPECT_EQ(is.errors(), 0);
+    EXPECT_EQ(is.scatter_calls() - was.scatter_calls(), calls);
+    EXPECT_EQ(is.shards_asked() - was.shards_asked(), calls * shards());
+    ASSERT_EQ(is.shards_size(), shards());
+    int64_t rows_of_shards = 0;
+    for (int shard = 0; shard < shards(); ++shard) {
+      EXPECT_EQ(is.shards(shard).shard(), TestGateway::ShardName(shard));
+      EXPECT_EQ(is.shards(shard).calls(), is.calls());
+      rows_of_shards += is.shards(shard).rows();
+    }
+    EXPECT_EQ(rows_of_shards, is.rows());
+  };
+  check("name = ? ORDER BY balance DESC, email", 3, 30);
+  check("SET email of name = ? AND visits >= ?", 1, 7);
 }
 
 TEST_P(QueriesTest, TheUnaryCallsWorkAsJson) {

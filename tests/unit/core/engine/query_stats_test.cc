@@ -128,6 +128,32 @@ TEST(QueryStatsTest, TheLeastUsedShapeGivesWay) {
   EXPECT_EQ(left, "ac");
 }
 
+TEST(QueryStatsTest, ALoopKeepsAThousandShapesAndTheMostUsedAmongThem) {
+  QueryStats stats(2);
+  constexpr uint64_t kShapes = 2'500;
+  const auto shape = [](uint64_t id) { return QueryShape{"List", "t", "shape " + std::to_string(id), id}; };
+  for (uint64_t id = 1; id <= 10; ++id) {
+    for (int call = 0; call < 3; ++call) stats.Record(0, shape(id), Cost(1, 0, {}), nullptr);
+  }
+  for (uint64_t id = 11; id <= kShapes; ++id) stats.Record(0, shape(id), Cost(1, 0, {}), nullptr);
+  const std::vector<QueryShapeTotals> all = stats.Read();
+  EXPECT_EQ(all.size(), 1'000u);
+  int64_t often = 0;
+  bool newest = false;
+  for (const QueryShapeTotals& totals : all) {
+    often += totals.shape.id <= 10 ? totals.calls : 0;
+    newest = newest || totals.shape.id == kShapes;
+  }
+  EXPECT_EQ(often, 30);
+  EXPECT_TRUE(newest);
+  // Loops have shapes of their own, which count together where they are the same.
+  for (uint64_t id = 1; id <= kShapes; ++id) stats.Record(1, shape(id), Cost(1, 0, {}), nullptr);
+  EXPECT_LE(stats.Read().size(), 2'000u);
+  int64_t calls = 0;
+  for (const QueryShapeTotals& totals : stats.Read()) calls += totals.calls;
+  EXPECT_EQ(calls, 1'000 + 20 + 1'000);
+}
+
 TEST(QueryStatsTest, KeepsTheFirstCallThatDidNotFailAsTheExample) {
   QueryStats stats(2);
   const QueryShape shape = ShapeOf(Priced(1));
