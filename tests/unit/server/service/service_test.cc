@@ -2,65 +2,26 @@
 #include "server/service/services.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <memory>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "core/backend/fake_backend.h"
 #include "core/base/error.h"
-#include "core/engine/engine.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "grpc/reflection/v1alpha/reflection.pb.h"
-#include "gtest/gtest.h"
 #include "quarry/v1/admin.pb.h"
 #include "quarry/v1/data.pb.h"
 #include "quarry/v1/schema.pb.h"
 #include "quarry/v1/shard.pb.h"
 #include "quarry/v1/transaction.pb.h"
-#include "server/loop/grpc_server.h"
-#include "server/service/call_recorder.h"
-#include "tests/support/status_matchers.h"
-#include "tests/unit/server/rpc_client.h"
+#include "tests/unit/server/service/service_fixture.h"
 
 namespace quarry {
 namespace {
-
-TableSchema CustomersSchema() {
-  TableSchema schema;
-  schema.name = "customers";
-  Column id;
-  id.name = "id";
-  id.type.kind = TypeKind::kInt64;
-  id.nullable = false;
-  Column name;
-  name.name = "name";
-  name.type.kind = TypeKind::kText;
-  schema.columns = {id, name};
-  schema.primary_key = {"id"};
-  return schema;
-}
-
-std::shared_ptr<const Snapshot> TestSnapshot() {
-  auto snapshot = std::make_shared<Snapshot>();
-  snapshot->deployment = "test";
-  snapshot->topology = Topology(Epoch{7}, {{ShardId{0}, "s0", Dialect::kSqlite, "s0.db"},
-                                           {ShardId{1}, "s1", Dialect::kSqlite, "s1.db"}});
-  TableDeclaration declaration;
-  declaration.name = "customers";
-  declaration.kind = TableKind::kSingle;
-  declaration.shard = "s1";
-  std::vector<Table> tables;
-  tables.emplace_back(declaration, CustomersSchema());
-  snapshot->catalog = Catalog(std::move(tables));
-  snapshot->catalog_ready = true;
-  return snapshot;
-}
 
 TaskResult Rows(int count, const std::string& column = "n") {
   auto header = std::make_shared<std::vector<ColumnHeader>>();
@@ -75,60 +36,8 @@ TaskResult Rows(int count, const std::string& column = "n") {
   return result;
 }
 
-class ServiceTest : public testing::Test {
+class ServiceTest : public ServiceFixture {
  protected:
-  ServiceTest() {
-    AddDataService(table_);
-    AddQueries(table_, queries_, QueryLimits());
-    AddShardService(table_, RawSqlLimits());
-    AddTransactionService(table_, TransactionOptions());
-    AddSchemaService(table_);
-    AddAdminService(table_, {"1.2.3", "test", absl::Now()}, board_, queries_.stats());
-    AddHealthService(table_, board_);
-    AddReflection(table_);
-    recorder_ = std::make_unique<CallRecorder>(table_, 1, nullptr);
-    GrpcServerOptions options;
-    options.loop_of_transaction = Engine::LoopOf;
-    server_ = std::make_unique<GrpcServer>(options, table_, recorder_.get());
-    server_->loop(0).RunAndWait([this] { MakeEngine(); });
-    server_->SetEngine(0, engine_.get());
-    EXPECT_THAT(server_->Start(), IsOk());
-    channel_ = ConnectTo(server_->ports()[0]);
-  }
-  ~ServiceTest() override {
-    board_.SetDraining();
-    server_->Drain(absl::Now() + absl::Seconds(5));
-    server_->loop(0).RunAndWait([this] { engine_.reset(); });
-    server_->StopLoops();
-  }
-  void MakeEngine() {
-    Engine::Parts parts;
-    for (FakeBackend*& shard : shards_) {
-      auto fake = std::make_unique<FakeBackend>();
-      shard = fake.get();
-      parts.shards.push_back(std::move(fake));
-    }
-    parts.snapshot = [snapshot = TestSnapshot()] { return snapshot; };
-    engine_ = std::make_unique<Engine>(server_->loop(0), std::move(parts));
-  }
-  // What the fakes answer is theirs on the loop's thread.
-  void Answer(size_t shard, absl::StatusOr<TaskResult> result) {
-    server_->loop(0).RunAndWait([&] {
-      if (result.ok()) {
-        shards_[shard]->AnswerWith(*result);
-      } else {
-        shards_[shard]->AnswerWith(result.status());
-      }
-    });
-  }
-  template <typename Response, typename Request>
-  absl::StatusOr<Response> Call(const std::string& path, const Request& request) {
-    grpc::ClientContext context;
-    Response response;
-    const absl::Status status = CallUnary(*channel_, path, context, request, &response);
-    if (!status.ok()) return status;
-    return response;
-  }
   struct SqlOutcome {
     absl::Status status;
     std::string order;  // h: header, r: rows, s: shard status, p: progress, S: summary.
@@ -156,15 +65,6 @@ class ServiceTest : public testing::Test {
     outcome.status = ToAbsl(stream->Finish());
     return outcome;
   }
-
-  ShardBoard board_{{"s0", "s1"}, 1};
-  QueryRecorder queries_{1, nullptr};
-  RpcTable table_;
-  std::unique_ptr<CallRecorder> recorder_;
-  std::unique_ptr<GrpcServer> server_;
-  std::array<FakeBackend*, 2> shards_{};
-  std::unique_ptr<Engine> engine_;
-  std::shared_ptr<grpc::Channel> channel_;
 };
 
 TEST_F(ServiceTest, AnswersEveryMethodOfTheProtos) {
@@ -289,7 +189,7 @@ TEST_F(ServiceTest, DescribesTablesShardsAndItself) {
   v1::GetTableRequest get;
   get.set_table("customers");
   ASSERT_OK_AND_ASSIGN(const auto table, Call<v1::GetTableResponse>("/quarry.v1.SchemaService/GetTable", get));
-  EXPECT_EQ(table.table().columns_size(), 2);
+  EXPECT_EQ(table.table().columns_size(), 3);
   EXPECT_EQ(table.table().shards(0), "s1");
   ASSERT_OK_AND_ASSIGN(const auto shards,
                        Call<v1::ListShardsResponse>("/quarry.v1.AdminService/ListShards", v1::ListShardsRequest()));
