@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -49,11 +50,12 @@ absl::StatusOr<std::string> ReadKey(const std::string& file, int fd) {
   return absl::DataLossError(absl::StrCat(file, " does not hold a key; remove it, and page tokens that clients hold end"));
 }
 
-// Written whole under another name first: a crash leaves no half a key behind. Another process that was faster wins.
+// Written whole under a name of its own first: a crash leaves no half a key behind. Another process that was faster wins;
+// in containers it may have the same id.
 absl::Status MakeKey(const std::string& file) {
-  const std::string fresh = absl::StrCat(file, ".", getpid());
-  const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return FileError("create", fresh);
+  std::string fresh = absl::StrCat(file, ".XXXXXX");
+  const int fd = mkostemp(fresh.data(), O_CLOEXEC);  // For its owner alone.
+  if (fd < 0) return FileError("create", file);
   const std::string key = NewKey();
   const bool written = write(fd, key.data(), key.size()) == static_cast<ssize_t>(key.size()) && fsync(fd) == 0;
   absl::Status status = written ? absl::OkStatus() : FileError("write", fresh);

@@ -105,6 +105,44 @@ TEST_F(ProcessFaultTest, EveryAcknowledgedWriteSurvivesKill) {
   std::cout << acknowledged.size() << " acknowledged writes over " << kRounds << " kills" << std::endl;
 }
 
+TEST_F(ProcessFaultTest, APageTokenOfOneProcessOpensInTheNextAndAKeyThatIsCutEndsTheStart) {
+  client::ListOptions options;
+  options.columns = {"id"};
+  options.page_size = 2;
+  {
+    const std::unique_ptr<Daemon> first = Spawn();
+    ASSERT_TRUE(first->WaitUntilServing()) << first->Output();
+    const std::unique_ptr<client::Client> client = ClientAt(first->grpc_port(), 1);
+    ASSERT_NE(client, nullptr);
+    for (int id = 1; id <= 3; ++id) ASSERT_THAT(client->Insert("customers", {{"id", id}, {"name", "n"}}), IsOk());
+    ASSERT_OK_AND_ASSIGN(const v1::ListResponse page, client->List("customers", {}, options));
+    EXPECT_EQ(page.rows_size(), 2);
+    options.page_token = page.next_page_token();
+    first->Kill(SIGTERM);
+    EXPECT_EQ(first->Wait(), 0) << first->Output();
+  }
+  const std::string key = data() + "/token.key";
+  struct stat about = {};
+  ASSERT_EQ(stat(key.c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode & 07777, 0600U);
+  {
+    const std::unique_ptr<Daemon> second = Spawn();
+    ASSERT_TRUE(second->WaitUntilServing()) << second->Output();
+    const std::unique_ptr<client::Client> client = ClientAt(second->grpc_port(), 1);
+    ASSERT_NE(client, nullptr);
+    ASSERT_OK_AND_ASSIGN(const v1::ListResponse page, client->List("customers", {}, options));
+    ASSERT_EQ(page.rows_size(), 1);
+    EXPECT_EQ(page.rows(0).values(0).int64_value(), 3);
+    second->Kill(SIGTERM);
+    EXPECT_EQ(second->Wait(), 0) << second->Output();
+  }
+  std::filesystem::resize_file(key, 10);
+  const std::unique_ptr<Daemon> third = Spawn();
+  EXPECT_FALSE(third->WaitUntilServing());
+  EXPECT_EQ(third->Wait(), 1);
+  EXPECT_THAT(third->Output(), testing::HasSubstr(key + " does not hold a key; remove it"));
+}
+
 TEST_F(ProcessFaultTest, ASecondGatewayOnTheSameFilesEndsAtOnceAndSaysWho) {
   const std::unique_ptr<Daemon> first = Spawn();
   ASSERT_TRUE(first->WaitUntilServing()) << first->Output();
