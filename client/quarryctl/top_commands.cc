@@ -64,10 +64,17 @@ struct Insight {
   std::string fix;
 };
 
+// "id = ?" is not in "order_id = ?".
+bool HasTerm(const std::string& shape, const std::string& term) {
+  for (size_t at = shape.find(term); at != std::string::npos; at = shape.find(term, at + 1)) {
+    if (at == 0 || shape[at - 1] == ' ' || shape[at - 1] == '(') return true;
+  }
+  return false;
+}
+
 bool NamesKey(const v1::TopQuery& query, const v1::Table& table) {
   return std::all_of(table.shard_key().begin(), table.shard_key().end(), [&query](const std::string& column) {
-    return absl::StrContains(query.shape(), absl::StrCat(column, " = ?")) ||
-           absl::StrContains(query.shape(), absl::StrCat(column, " IN (?)"));
+    return HasTerm(query.shape(), column + " = ?") || HasTerm(query.shape(), column + " IN (?)");
   });
 }
 

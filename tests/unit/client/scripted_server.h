@@ -86,6 +86,9 @@ class ScriptedServer final : public v1::DataService::Service,
     absl::MutexLock lock(&mutex_);
     return resume_tokens_;
   }
+  // What ListTopQueries answers, and Explain of any query.
+  void set_top_queries(std::vector<v1::TopQuery> queries) { top_queries_ = std::move(queries); }
+  void set_explanation(v1::ExplainResponse explanation) { explanation_ = std::move(explanation); }
   // Mutations applied by BatchWrite, each once.
   int applied() {
     absl::MutexLock lock(&mutex_);
@@ -219,6 +222,19 @@ class ScriptedServer final : public v1::DataService::Service,
     return grpc::Status::OK;
   }
 
+  grpc::Status ListTopQueries(grpc::ServerContext*, const v1::ListTopQueriesRequest* request,
+                              v1::ListTopQueriesResponse* reply) override {
+    for (const v1::TopQuery& query : top_queries_) {
+      if (reply->queries_size() < request->limit()) *reply->add_queries() = query;
+    }
+    return ToGrpc(Answer("ListTopQueries"));
+  }
+  grpc::Status Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
+                       v1::ExplainResponse* reply) override {
+    *reply = explanation_;
+    return ToGrpc(Answer(request->analyze() ? "Explain analyze" : "Explain"));
+  }
+
   grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest*,
                      grpc::health::v1::HealthCheckResponse* reply) override {
     reply->set_status(grpc::health::v1::HealthCheckResponse::SERVING);
@@ -242,6 +258,8 @@ class ScriptedServer final : public v1::DataService::Service,
   v1::Table table_;
   std::vector<v1::OnAllShardsResponse> events_;
   std::function<absl::Status(const v1::Mutation&)> on_mutation_;
+  std::vector<v1::TopQuery> top_queries_;
+  v1::ExplainResponse explanation_;
   v1::TransactionState state_ = v1::TRANSACTION_STATE_IN_DOUBT;
 
   absl::Mutex mutex_;

@@ -136,6 +136,14 @@ TEST_F(CommandsTest, EveryCommandExplainsItselfWithAnExample) {
                                                           {"update"},
                                                           {"upsert"},
                                                           {"delete"},
+                                                          {"list"},
+                                                          {"query"},
+                                                          {"aggregate"},
+                                                          {"update-where"},
+                                                          {"delete-where"},
+                                                          {"explain"},
+                                                          {"top"},
+                                                          {"insights"},
                                                           {"sql"},
                                                           {"import"},
                                                           {"tables"},
@@ -156,6 +164,117 @@ TEST_F(CommandsTest, EveryCommandExplainsItselfWithAnExample) {
   }
   EXPECT_EQ(Run({"--version"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("quarryctl 0."));
+}
+
+v1::TopQuery TopQuery(const std::string& id, const std::string& method, const std::string& shape, int scattered) {
+  v1::TopQuery query;
+  query.set_query_id(id);
+  query.set_method(method);
+  query.set_table("orders");
+  query.set_shape(shape);
+  query.set_calls(4);
+  query.set_errors(1);
+  query.set_rows(40);
+  query.set_scatter_calls(scattered);
+  query.set_shards_asked(4 + scattered);
+  query.mutable_total_duration()->set_seconds(1);
+  query.mutable_mean_duration()->set_nanos(250'000'000);
+  query.mutable_max_duration()->set_nanos(700'000'000);
+  return query;
+}
+
+TEST_F(CommandsTest, TopListsWhatQueriesCost) {
+  server_.set_top_queries({TopQuery("00000000000000aa", "List", "status = ?", 2), TopQuery("bb", "Query", "all rows", 0)});
+  EXPECT_EQ(Run({"top"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("query             calls  errors  rows  total ms  mean ms  max ms  shards/call  method  table"));
+  EXPECT_THAT(out_, HasSubstr("00000000000000aa      4       1    40    1000.0    250.0   700.0          1.5  List    orders"));
+  EXPECT_THAT(out_, HasSubstr("all rows"));
+  EXPECT_EQ(Run({"top", "--limit", "1", "-o", "json"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("\"query_id\": \"00000000000000aa\""));
+  EXPECT_THAT(out_, ::testing::Not(HasSubstr("all rows")));
+  EXPECT_EQ(Run({"top", "--by", "size"}), kExitUsage);
+  EXPECT_EQ(Run({"top", "--limit", "0"}), kExitUsage);
+}
+
+TEST_F(CommandsTest, InsightsFindScattersScansAndSkew) {
+  v1::TopQuery kept = TopQuery("aa", "List", "status = ?", 3);
+  kept.set_has_example(true);
+  server_.set_top_queries({kept});
+  v1::ExplainResponse explanation;
+  for (const int rows : {100, 1'900}) {
+    v1::ShardQuery* shard = explanation.add_shard_queries();
+    shard->set_shard("s" + std::to_string(explanation.shard_queries_size() - 1));
+    shard->set_rows(rows);
+    shard->set_database_plan(rows > 1'000 ? "Seq Scan on orders t0" : "SEARCH t0 USING INDEX by_status");
+  }
+  explanation.add_shard_queries()->set_shard("s2");
+  server_.set_explanation(explanation);
+  EXPECT_EQ(Run({"insights"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("! 3 of 4 calls asked several shards: List orders status = ?\n  add equality on the shard key (customer_id)"));
+  EXPECT_THAT(out_, HasSubstr("! shard s1 reads its whole table: List orders status = ?\n  an index on"));
+  EXPECT_THAT(out_, HasSubstr("! shard s1 gives 1900 of 2000 rows: List orders status = ?\n  a shard key"));
+  EXPECT_THAT(out_, HasSubstr("  quarryctl explain --query-id aa --analyze\n"));
+  EXPECT_THAT(out_, HasSubstr("-- 3 found in 1 shapes of queries\n"));
+  EXPECT_THAT(server_.calls(), ::testing::ElementsAre("ListTopQueries", "Explain analyze"));
+  EXPECT_EQ(Run({"insights", "-o", "json"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("{\"query_id\": \"aa\", \"what\": \"3 of 4 calls asked several shards: List orders status = ?\""));
+}
+
+TEST_F(CommandsTest, InsightsKnowTheShardKeyFromColumnsThatEndLikeIt) {
+  v1::Table table = OrdersTable();
+  table.clear_shard_key();
+  table.add_shard_key("id");
+  server_.set_table(table);
+  server_.set_top_queries({TopQuery("aa", "List", "order_id = ?", 3), TopQuery("bb", "List", "status = ? AND (order_id IN (?))", 3),
+                           TopQuery("cc", "List", "id = ?", 3), TopQuery("dd", "List", "(id IN (?) OR status = ?)", 3),
+                           TopQuery("ee", "List", "order_id = ? AND id = ?", 3)});
+  EXPECT_EQ(Run({"insights"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("--query-id aa"));
+  EXPECT_THAT(out_, HasSubstr("--query-id bb"));
+  EXPECT_THAT(out_, HasSubstr("-- 2 found in 5 shapes"));
+}
+
+TEST_F(CommandsTest, InsightsGoOnAfterAQueryThatCannotBeRun) {
+  v1::TopQuery kept = TopQuery("aa", "List", "customer_id = ?", 0);
+  kept.set_has_example(true);
+  server_.set_top_queries({kept, TopQuery("bb", "List", "status = ?", 3)});
+  server_.AnswerWith({absl::OkStatus(), absl::PermissionDeniedError("no")});
+  EXPECT_EQ(Run({"insights"}), kExitDenied);
+  EXPECT_THAT(err_, HasSubstr("explain of query aa failed: PERMISSION_DENIED"));
+  EXPECT_THAT(out_, HasSubstr("-- 1 found in 2 shapes of queries"));
+}
+
+TEST_F(CommandsTest, BulkWritesAskForYesBeforeTheyAskTheGateway) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"delete-where", "orders", "--filter", "order_id = 1"},
+        std::vector<std::string>{"update-where", "orders", "status=late", "--filter", "order_id = 1", "--all-shards"}}) {
+    EXPECT_EQ(Run(command), kExitInvalid);
+    EXPECT_THAT(err_, HasSubstr("--yes: is missing"));
+    EXPECT_THAT(err_, HasSubstr("quarryctl aggregate orders"));
+  }
+  EXPECT_THAT(server_.calls(), IsEmpty());
+  EXPECT_EQ(Run({"delete-where", "orders", "--filter", "order_id = 1", "--yes"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "shard  rows  batches  status\ns1        3        0  done\n-- 3 rows\n");
+  server_.AnswerWith({absl::FailedPreconditionError("a constraint")});
+  EXPECT_EQ(Run({"delete-where", "orders", "--filter", "order_id = 1", "--yes"}), kExitConflict);
+  EXPECT_THAT(err_, HasSubstr("delete-where orders on shard s1 failed: FAILED_PRECONDITION"));
+  EXPECT_THAT(out_, HasSubstr("-- 3 rows\n")) << "what other batches did is told";
+}
+
+TEST_F(CommandsTest, AQueryThatBreaksPrintsItsRowsAndEndsWithTheError) {
+  v1::QueryResponse header;
+  header.mutable_header()->add_columns()->set_name("order_id");
+  v1::QueryResponse batch;
+  batch.mutable_batch()->add_rows()->add_values()->set_int64_value(7);
+  batch.mutable_batch()->set_resume_token("t1");
+  v1::QueryResponse summary;
+  summary.mutable_summary()->set_rows(1);
+  server_.set_queries({{{header, batch}, absl::InternalError("broken")}, {{header, batch, summary}, absl::OkStatus()}});
+  EXPECT_EQ(Run({"query", "orders"}), kExitError);
+  EXPECT_EQ(out_, "order_id\n7\n") << "no total: there may be more";
+  EXPECT_THAT(err_, HasSubstr("query orders failed: INTERNAL"));
+  EXPECT_EQ(Run({"query", "orders", "-o", "json"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "{\"order_id\": 7}\n");
 }
 
 TEST_F(CommandsTest, RemembersContexts) {
