@@ -1,4 +1,4 @@
-// Ten steps through a running gateway with the stock Node client: what a first program does, and its errors.
+// First steps through a running gateway with the stock Node client: what a first program does, and its errors.
 const assert = require('node:assert/strict');
 const {randomUUID} = require('node:crypto');
 const {after, test} = require('node:test');
@@ -172,4 +172,74 @@ test('10: SQL runs on all shards and only reads', async () => {
   assert.deepEqual(answered, asked);
   await refused(grpc.status.FAILED_PRECONDITION, 'READ_ONLY',
                 collect(shards, 'OnAllShards', {target, sql: 'DELETE FROM customers'}));
+});
+
+const countrymen = async (country, first, count) => {
+  for (let number = first; number < first + count; ++number) await upsert({customer_id: number, country});
+};
+
+test('11: pages of a filtered list follow each other', async () => {
+  await countrymen('N1', 921100, 5);
+  const request = {
+    table: 'customers',
+    columns: ['customer_id'],
+    filter: 'country = @country',
+    params: {country: value('N1')},
+    order_by: [{column: 'customer_id'}],
+    page_size: 2,
+  };
+  const pages = [];
+  let page_token = '';
+  do {
+    const page = await call(data, 'List', {...request, page_token});
+    pages.push(page.rows.map((row) => row.values[0].int64_value));
+    page_token = page.next_page_token;
+  } while (page_token !== '');
+  assert.deepEqual(pages, [['921100', '921101'], ['921102', '921103'], ['921104']]);
+  await refused(grpc.status.INVALID_ARGUMENT, 'INVALID_FIELD', call(data, 'List', {...request, page_token: 'made up'}));
+});
+
+test('12: a query streams its rows and ends with a summary', async () => {
+  await countrymen('N2', 921200, 5);
+  const request = {
+    table: 'customers',
+    columns: ['customer_id', 'country'],
+    where: {compare: {column: 'country', op: 'COMPARE_OPERATOR_EQUAL', value: value('N2')}},
+    order_by: [{column: 'customer_id', descending: true}],
+  };
+  const events = await collect(data, 'Query', request);
+  assert.deepEqual(events[0].header.columns.map((column) => column.name), ['customer_id', 'country']);
+  const rows = events.filter((event) => event.event === 'batch').flatMap((event) => event.batch.rows);
+  assert.deepEqual(rows.map((row) => row.values[0].int64_value), ['921204', '921203', '921202', '921201', '921200']);
+  const {event, summary} = events.at(-1);
+  assert.equal(event, 'summary');
+  assert.equal(summary.rows, '5');
+  assert.equal(summary.rows_by_shard.reduce((sum, shard) => sum + Number(shard.rows), 0), 5);
+  assert.deepEqual(summary.served_by.shards_asked, summary.served_by.shards_answered);
+  await refused(grpc.status.INVALID_ARGUMENT, 'INVALID_FIELD', collect(data, 'Query', {...request, columns: ['contry']}));
+});
+
+test('13: aggregates are exact over all shards', async () => {
+  await countrymen('N3', 921300, 4);
+  for (let number = 921300; number < 921304; ++number) {
+    const insert = order(number, 1);
+    insert.record.columns.total = {decimal_value: '0.10'};
+    await call(data, 'Insert', insert);
+  }
+  const reply = await call(data, 'Aggregate', {
+    table: 'orders',
+    filter: 'customer_id BETWEEN @low AND @high',
+    params: {low: value(921300), high: value(921303)},
+    group_by: ['status'],
+    having: 'n > 1',
+    aggregates: [
+      {function: 'AGGREGATE_FUNCTION_COUNT', name: 'n'},
+      {function: 'AGGREGATE_FUNCTION_SUM', column: 'total'},
+    ],
+  });
+  assert.deepEqual(reply.header.columns.map((column) => column.name), ['status', 'n', 'sum_total']);
+  assert.equal(reply.rows.length, 1);
+  const [status, count, total] = reply.rows[0].values;
+  assert.deepEqual([status.text_value, count.int64_value, total.decimal_value], ['open', '4', '0.40']);
+  assert.deepEqual(reply.failed_shards, []);
 });

@@ -1,4 +1,4 @@
-"""Ten steps through a running gateway with the stock Python client: what a first program does, and its errors."""
+"""First steps through a running gateway with the stock Python client: what a first program does, and its errors."""
 
 import os
 import unittest
@@ -7,8 +7,8 @@ import uuid
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from quarry.v1 import (admin_pb2, admin_pb2_grpc, data_pb2, data_pb2_grpc, mutation_pb2, schema_pb2, schema_pb2_grpc,
-                       shard_pb2, shard_pb2_grpc, transaction_pb2, transaction_pb2_grpc, value_pb2)
+from quarry.v1 import (admin_pb2, admin_pb2_grpc, data_pb2, data_pb2_grpc, mutation_pb2, query_pb2, schema_pb2,
+                       schema_pb2_grpc, shard_pb2, shard_pb2_grpc, transaction_pb2, transaction_pb2_grpc, value_pb2)
 
 TIMEOUT = 20
 BIG = 2**63 - 1
@@ -55,7 +55,7 @@ def error_info(error):
     return error_details_pb2.ErrorInfo()
 
 
-class TenSteps(unittest.TestCase):
+class FirstSteps(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         channel = grpc.insecure_channel(os.environ["QUARRY_ADDRESS"])
@@ -195,6 +195,63 @@ class TenSteps(unittest.TestCase):
         request.sql = "DELETE FROM customers"
         self.refused(grpc.StatusCode.FAILED_PRECONDITION, "READ_ONLY",
                      lambda message, timeout: list(self.shards.OnAllShards(message, timeout=timeout)), request)
+
+    def countrymen(self, country, first, count):
+        """So many customers of one country."""
+        for number in range(first, first + count):
+            self.data.Upsert(self.customer(number, country=country), timeout=TIMEOUT)
+
+    def test_11_pages_of_a_filtered_list_follow_each_other(self):
+        self.countrymen("P1", 911100, 5)
+        request = query_pb2.ListRequest(table="customers", columns=["customer_id"], filter="country = @country",
+                                        order_by=[query_pb2.OrderBy(column="customer_id")], page_size=2)
+        request.params["country"].text_value = "P1"
+        pages = []
+        while not pages or request.page_token:
+            page = self.data.List(request, timeout=TIMEOUT)
+            pages.append([row.values[0].int64_value for row in page.rows])
+            request.page_token = page.next_page_token
+        self.assertEqual(pages, [[911100, 911101], [911102, 911103], [911104]])
+        request.page_token = "made up"
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", self.data.List, request)
+
+    def test_12_a_query_streams_its_rows_and_ends_with_a_summary(self):
+        self.countrymen("P2", 911200, 5)
+        request = query_pb2.QueryRequest(table="customers", columns=["customer_id", "country"],
+                                         order_by=[query_pb2.OrderBy(column="customer_id", descending=True)])
+        request.where.compare.column = "country"
+        request.where.compare.op = query_pb2.COMPARE_OPERATOR_EQUAL
+        request.where.compare.value.text_value = "P2"
+        events = list(self.data.Query(request, timeout=TIMEOUT))
+        self.assertEqual([column.name for column in events[0].header.columns], ["customer_id", "country"])
+        rows = [row for event in events for row in event.batch.rows]
+        self.assertEqual([row.values[0].int64_value for row in rows], [911204, 911203, 911202, 911201, 911200])
+        self.assertEqual(events[-1].WhichOneof("event"), "summary")
+        summary = events[-1].summary
+        self.assertEqual(summary.rows, 5)
+        self.assertEqual(sum(shard.rows for shard in summary.rows_by_shard), 5)
+        self.assertEqual(list(summary.served_by.shards_asked), list(summary.served_by.shards_answered))
+        request.columns.append("contry")
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD",
+                     lambda message, timeout: list(self.data.Query(message, timeout=timeout)), request)
+
+    def test_13_aggregates_are_exact_over_all_shards(self):
+        self.countrymen("P3", 911300, 4)
+        for number in range(911300, 911304):
+            self.data.Upsert(data_pb2.UpsertRequest(table="orders", record=order_record(number, 1, "0.10")),
+                             timeout=TIMEOUT)
+        request = query_pb2.AggregateRequest(
+            table="orders", filter="customer_id BETWEEN @low AND @high", group_by=["status"], having="n > 1",
+            aggregates=[query_pb2.AggregateTerm(function=query_pb2.AGGREGATE_FUNCTION_COUNT, name="n"),
+                        query_pb2.AggregateTerm(function=query_pb2.AGGREGATE_FUNCTION_SUM, column="total")])
+        request.params["low"].int64_value = 911300
+        request.params["high"].int64_value = 911303
+        reply = self.data.Aggregate(request, timeout=TIMEOUT)
+        self.assertEqual([column.name for column in reply.header.columns], ["status", "n", "sum_total"])
+        self.assertEqual(len(reply.rows), 1)
+        status, count, total = reply.rows[0].values
+        self.assertEqual((status.text_value, count.int64_value, total.decimal_value), ("open", 4, "0.40"))
+        self.assertEqual(len(reply.failed_shards), 0)
 
 
 if __name__ == "__main__":
