@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SKIPPED_FOLDERS = {".git", "build", "data", "node_modules", "__pycache__", ".ccache", ".cache", "third_party"}
-TEXT_ENDINGS = (".h", ".cc", ".c", ".py", ".js", ".proto", ".md", ".txt", ".cmake", ".yml", ".yaml", ".sh", ".json", ".sql")
+TEXT_ENDINGS = (".h", ".cc", ".c", ".py", ".js", ".proto", ".md", ".txt", ".cmake", ".yml", ".yaml", ".sh", ".json", ".sql", ".html")
 TEXT_NAMES = {"dev", "run", "Dockerfile"}
 
 
