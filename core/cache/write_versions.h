@@ -19,11 +19,11 @@ namespace quarry {
 class WriteVersions {
  public:
   // Before a write is acknowledged, and when it is given up.
-  void Wrote(std::string_view table, ShardId shard) { 
+  void Wrote(std::string_view table, ShardId shard) {
     tables_[SlotIndex(table, shard)].fetch_add(1, std::memory_order_acq_rel);
   }
   // A write whose tables are not known: raw SQL.
-  void WroteAnything(ShardId shard) { 
+  void WroteAnything(ShardId shard) {
     shards_[Index(shard) % kShardSlots].fetch_add(1, std::memory_order_acq_rel);
   }
 
@@ -37,6 +37,7 @@ class WriteVersions {
  private:
   static constexpr size_t kTableSlots = 4'096;
   static constexpr size_t kShardSlots = 256;
+  // By a hash that differs between processes: slots live in this one only. Where rows live is stable_hash's to say.
   static size_t SlotIndex(std::string_view table, ShardId shard) {
     return absl::HashOf(table, Index(shard)) % kTableSlots;
   }

@@ -74,7 +74,7 @@ absl::Status ManyShards(const Table& table, const ScatterRoute& route) {
   const std::string key = NamesOf(table, table.shard_key());
   return MakeError(absl::StatusCode::kFailedPrecondition, reason::kScatterNotAllowed,
                    absl::StrCat("the write may touch rows of table ", table.name(), " on ", route.shards.size(),
-                                " shards; say ", key, " in the filter, or allow many_shards (each shard then commits on its own)"),
+                                " shards; say ", key, " in the filter, or set allow_many_shards (each shard then commits on its own)"),
                    {{"table", table.name()}, {"shard_key", key}, {"shards", absl::StrCat(route.shards.size())}});
 }
 
