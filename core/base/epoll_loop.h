@@ -60,6 +60,9 @@ class EpollLoop : public Loop {
   int poll_fd() const { return epoll_fd_; }
   // The time of the next timer, or InfinitePast when work is ready now.
   absl::Time NextDue();
+  // Runs the pieces that are ready now. True when there were any.
+  virtual bool RunReady();
+  size_t ready_pieces() const { return ready_.size(); }
 
  private:
   struct WatchEntry {
@@ -68,7 +71,6 @@ class EpollLoop : public Loop {
   };
   bool PollSockets(absl::Duration wait);
   bool RunTimers();
-  bool RunReady();
   void TakePosted() ABSL_LOCKS_EXCLUDED(mutex_);
 
   int epoll_fd_;

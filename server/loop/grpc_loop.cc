@@ -17,8 +17,8 @@
 namespace quarry {
 namespace {
 
-constexpr int kEventsPerTurn = 64;
-constexpr int kGatherFrom = 8;
+constexpr size_t kEventsPerTurn = 64;
+constexpr size_t kGatherFrom = 4;
 constexpr absl::Duration kYieldMax = absl::Microseconds(15);
 constexpr absl::Duration kPollingMin = absl::Microseconds(10);
 
@@ -111,15 +111,21 @@ void GrpcLoop::AdaptPolling(absl::Duration idle) {
 }
 
 bool GrpcLoop::RunTurn() {
-  // A reply with few beside it goes at once.
-  const GatheredSends together(events_ >= kGatherFrom);
   const bool busy = DrainQueue();
   return RunOnce(absl::ZeroDuration()) || busy;
 }
 
+// What one answer of a database ends is ready at once, and its replies leave together.
+bool GrpcLoop::RunReady() {
+  const GatheredSends together(ready_pieces() >= kGatherFrom);
+  return EpollLoop::RunReady();
+}
+
 bool GrpcLoop::DrainQueue() {
+  // Calls that are answered where they begin. A reply with few beside it goes at once.
+  const GatheredSends together(events_ >= kGatherFrom);
   const gpr_timespec now = gpr_time_0(GPR_CLOCK_MONOTONIC);
-  int events = 0;
+  size_t events = 0;
   for (; events < kEventsPerTurn; ++events) {
     void* tag = nullptr;
     bool ok = false;

@@ -52,6 +52,7 @@ class GrpcLoop final : public EpollLoop {
   bool RunTurn();
   // Handles up to a batch of events that are there already. True when any was.
   bool DrainQueue();
+  bool RunReady() override;
   void Sleep();
   // After a sleep: how long nothing happened.
   void AdaptPolling(absl::Duration idle);
@@ -66,7 +67,7 @@ class GrpcLoop final : public EpollLoop {
   };
 
   const GrpcLoopOptions options_;
-  int events_ = 0;  // Of the queue, in the turn before.
+  size_t events_ = 0;  // Of the queue, in the turn before.
   absl::Duration polling_ = absl::ZeroDuration();  // The loop's own.
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   grpc::Alarm alarm_;

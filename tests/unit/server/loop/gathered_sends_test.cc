@@ -10,7 +10,9 @@
 #include <string>
 
 #include "absl/base/config.h"
+#include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
+#include "server/loop/grpc_loop.h"
 
 namespace quarry {
 namespace {
@@ -66,6 +68,19 @@ TEST_F(GatheredSendsTest, WhatIsSentLeavesTogetherAtTheEnd) {
     EXPECT_EQ(Receive(MSG_DONTWAIT), "");
   }
   EXPECT_EQ(Receive(0), "one two");
+}
+
+TEST_F(GatheredSendsTest, WhatALoopFindsReadyTogetherLeavesTogether) {
+  grpc::ServerBuilder builder;
+  GrpcLoop loop(builder.AddCompletionQueue());
+  std::string before_the_last = "nothing was received";
+  loop.RunAndWait([&] {
+    for (int piece = 0; piece < 8; ++piece) loop.Defer([this] { Send("x"); });
+    loop.Defer([&] { before_the_last = Receive(MSG_DONTWAIT); });
+  });
+  EXPECT_EQ(Receive(0), "xxxxxxxx");
+  loop.StopAndJoin();
+  EXPECT_EQ(before_the_last, "");
 }
 #endif
 
