@@ -1,5 +1,5 @@
-// Lets the replies of one turn of a loop leave together. gRPC 1.51 gives the kernel each reply on its own as soon as it is
-// finished: a packet and a wake-up of the client for each. One thread.
+// Lets replies that a loop sends one after the other leave together. gRPC 1.51 gives the kernel each reply on its own as
+// soon as it is finished: a packet and a wake-up of the client for each. One thread.
 #pragma once
 
 #include <array>
