@@ -1,6 +1,7 @@
 // top, insights: what queries cost, and what would make them cheaper.
 #include <algorithm>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@ namespace {
 struct TopArguments {
   std::string by = "time";
   int limit = 20;
+  bool shards = false;
 };
 
 std::string Millis(const google::protobuf::Duration& duration) {
@@ -32,6 +34,20 @@ v1::QueryRanking RankingOf(const std::string& by) {
   return by == "rows" ? v1::QUERY_RANKING_ROWS : v1::QUERY_RANKING_TOTAL_DURATION;
 }
 
+// A line for each shape and shard.
+void PrintShards(const std::vector<v1::TopQuery>& queries, std::ostream& out) {
+  TextTable table({"query", "shard", "calls", "rows", "total ms", "mean ms", "method", "table", "shape"});
+  for (size_t column = 2; column <= 5; ++column) table.AlignRight(column);
+  for (const v1::TopQuery& query : queries) {
+    for (const v1::TopQueryShard& shard : query.shards()) {
+      table.Add({query.query_id(), shard.shard(), absl::StrCat(shard.calls()), absl::StrCat(shard.rows()),
+                 Millis(shard.total_duration()), Millis(shard.mean_duration()), query.method(), query.table(),
+                 query.shape()});
+    }
+  }
+  table.Print(out);
+}
+
 absl::Status Top(Session& session, const TopArguments& arguments) {
   QUARRY_ASSIGN_OR_RETURN(client::Client * client, session.Client());
   QUARRY_ASSIGN_OR_RETURN(const std::vector<v1::TopQuery> queries,
@@ -40,6 +56,10 @@ absl::Status Top(Session& session, const TopArguments& arguments) {
     v1::ListTopQueriesResponse list;
     for (const v1::TopQuery& query : queries) *list.add_queries() = query;
     session.out() << MessageJson(list);
+    return absl::OkStatus();
+  }
+  if (arguments.shards) {
+    PrintShards(queries, session.out());
     return absl::OkStatus();
   }
   TextTable table({"query", "calls", "errors", "rows", "total ms", "mean ms", "max ms", "shards/call", "method",
@@ -167,8 +187,8 @@ absl::Status Insights(Session& session, const TopArguments& arguments) {
 
 using Run = absl::Status (*)(Session&, const TopArguments&);
 
-void AddOne(CLI::App& app, Session& session, const char* name, const char* description, const char* footer, Run run) {
-  auto arguments = std::make_shared<TopArguments>();
+CLI::App* AddOne(CLI::App& app, Session& session, const char* name, const char* description, const char* footer, Run run,
+                 const std::shared_ptr<TopArguments>& arguments) {
   CLI::App* command = app.add_subcommand(name, description);
   command->add_option("--by", arguments->by, "What counts as costly (time)")
       ->check(CLI::IsMember({"time", "calls", "rows"}));
@@ -177,16 +197,19 @@ void AddOne(CLI::App& app, Session& session, const char* name, const char* descr
   command->callback([&session, name, arguments, run] {
     if (const absl::Status status = run(session, *arguments); !status.ok()) session.Fail(name, status);
   });
+  return command;
 }
 
 }  // namespace
 
 void AddTop(CLI::App& app, Session& session) {
+  const auto top = std::make_shared<TopArguments>();
   AddOne(app, session, "top", "Lists the queries that cost most since the gateway started",
-         "Example: quarryctl top --by rows --limit 5", Top);
+         "Example: quarryctl top --by rows --limit 5", Top, top)
+      ->add_flag("--shards", top->shards, "A line for each query and shard: which shard takes the time (JSON always has them)");
   AddOne(app, session, "insights",
          "Looks for queries that could be cheaper: runs the costliest again (reads only) and suggests what to change",
-         "Example: quarryctl insights --limit 10", Insights);
+         "Example: quarryctl insights --limit 10", Insights, std::make_shared<TopArguments>());
 }
 
 }  // namespace quarry::ctl

@@ -7,6 +7,7 @@
 #include "core/base/status_macros.h"
 #include "core/engine/engine.h"
 #include "core/engine/scatter.h"
+#include "core/engine/shard_timer.h"
 #include "core/model/check.h"
 #include "core/plan/plan_aggregate.h"
 #include "core/plan/route.h"
@@ -38,6 +39,7 @@ struct Engine::Aggregation {
 // A question may take its time, so it has a session: what is given to Execute may be answered on the loop's own thread.
 Async<absl::StatusOr<TaskResult>> Engine::AskShard(const Task& task, const std::string& transaction_id, const CallContext& ctx) {
   if (!transaction_id.empty()) co_return co_await RunTask(task, transaction_id, ctx);
+  const ShardTimer timer(ctx, task.shard);
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   SessionOptions options;
   options.transaction = false;
@@ -66,11 +68,13 @@ Async<absl::StatusOr<bool>> Engine::AddShard(const AggregatePart& part, const st
                                              Aggregation& aggregation) {
   absl::StatusOr<TaskResult> partial = co_await AskShard(part.partial, transaction_id, ctx);
   if (!partial.ok()) co_return partial.status();
+  CountShardRows(ctx, part.shard, *partial);
   std::vector<std::pair<size_t, std::vector<Row>>> values;
   for (const auto& [column, task] : part.distinct) {
     const Task& ask = task;
     absl::StatusOr<TaskResult> answer = co_await AskShard(ask, transaction_id, ctx);
     if (!answer.ok()) co_return answer.status();
+    CountShardRows(ctx, part.shard, *answer);
     values.emplace_back(column, TakeRows(*answer));
   }
   ctx.stage = Stage::kMerge;

@@ -10,6 +10,7 @@
 #include "core/engine/generated_keys.h"
 #include "core/engine/reference_write.h"
 #include "core/engine/scatter.h"
+#include "core/engine/shard_timer.h"
 #include "core/plan/route.h"
 
 namespace quarry {
@@ -324,6 +325,7 @@ Async<absl::StatusOr<TaskResult>> Engine::RunTask(const Task& task, const std::s
   if (!result.ok()) co_return OnShard(result.status(), now->topology.name(task.shard));
   co_return result;
 }
+  const ShardTimer timer(ctx, task.shard);
 
 Async<std::vector<absl::StatusOr<TaskResult>>> Engine::RunTasks(const std::vector<Task>& tasks,
                                                                 const std::string& transaction_id,
@@ -340,9 +342,14 @@ Async<std::vector<absl::StatusOr<TaskResult>>> Engine::RunTasks(const std::vecto
   }
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   ScatterOptions options;
+    if (results.front().ok()) CountShardRows(ctx, tasks.front().shard, *results.front());
   options.width = parts_.limits.scatter_width;
   options.stop_at_first_error = stop_at_first_error;
-  co_return co_await Scatter(tasks, parts_.shards, now->topology, options, ctx);
+  results = co_await Scatter(tasks, parts_.shards, now->topology, options, ctx);
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i].ok()) CountShardRows(ctx, tasks[i].shard, *results[i]);
+  }
+  co_return results;
 }
 
 Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOperation& op, bool stop_at_first_error,

@@ -8,6 +8,7 @@
 #include "core/engine/engine.h"
 #include "core/engine/include.h"
 #include "core/engine/query_run.h"
+#include "core/engine/shard_timer.h"
 #include "core/model/check.h"
 #include "core/plan/page_token.h"
 #include "core/plan/plan_include.h"
@@ -162,6 +163,7 @@ Async<absl::StatusOr<std::unique_ptr<Transactions::Lease>>> Engine::HoldTransact
   if (transaction_id.empty() || shards.empty()) co_return none;
   QUARRY_CO_RETURN_IF_ERROR(CheckTransactionShards(transaction_id, shards.size()));
   const ShardId shard = shards.front();
+  const ShardTimer timer(ctx, shard);
   co_return co_await transactions_.Use(transaction_id, shard, *parts_.shards[Index(shard)], ctx);
 }
 

@@ -11,16 +11,14 @@ void Add(const QueryCost& cost, QueryShapeTotals& totals) {
   totals.rows += cost.rows;
   totals.time += cost.time;
   totals.time_max = std::max(totals.time_max, cost.time);
-  totals.shards_asked += static_cast<int64_t>(cost.asked.size());
-  if (cost.asked.size() > 1) ++totals.scatter_calls;
-  for (const ShardId shard : cost.asked) {
-    QueryShapeTotals::OfShard& of_shard = totals.shards[shard];
+  totals.shards_asked += static_cast<int64_t>(cost.shards.size());
+  if (cost.shards.size() > 1) ++totals.scatter_calls;
+  for (const ShardCost& shard : cost.shards) {
+    QueryShapeTotals::OfShard& of_shard = totals.shards[shard.shard];
     ++of_shard.calls;
-    if (cost.asked.size() > 1) continue;
-    of_shard.time_alone += cost.time;
-    if (cost.rows_by_shard.empty()) of_shard.rows += cost.rows;
+    of_shard.rows += shard.rows;
+    of_shard.time += shard.time;
   }
-  for (const auto& [shard, rows] : cost.rows_by_shard) totals.shards[shard].rows += rows;
 }
 
 void Add(const QueryShapeTotals& part, QueryShapeTotals& totals) {
@@ -36,25 +34,28 @@ void Add(const QueryShapeTotals& part, QueryShapeTotals& totals) {
     QueryShapeTotals::OfShard& of_shard = totals.shards[shard];
     of_shard.calls += of_part.calls;
     of_shard.rows += of_part.rows;
-    of_shard.time_alone += of_part.time_alone;
+    of_shard.time += of_part.time;
   }
 }
 
 }  // namespace
 
-QueryStats::QueryStats(size_t loops, size_t shapes_max) : shapes_max_(std::max<size_t>(1, shapes_max)) {
+QueryStats::QueryStats(size_t loops, size_t shapes_max, size_t shard_totals_max)
+    : shapes_max_(std::max<size_t>(1, shapes_max)), shard_totals_max_(shard_totals_max) {
   for (size_t i = 0; i < loops; ++i) tables_.push_back(std::make_unique<Table>());
 }
 
-// The least called goes; of equals the one that was not used for longest.
-void QueryStats::MakeRoom(absl::flat_hash_map<uint64_t, Entry>& entries, size_t shapes_max) {
-  if (entries.size() < shapes_max) return;
-  auto least = entries.begin();
-  for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
-    const auto rank = std::make_pair(entry->second.totals.calls, entry->second.last_use);
-    if (rank < std::make_pair(least->second.totals.calls, least->second.last_use)) least = entry;
+bool QueryStats::DropLeast(Table& table, uint64_t kept) {
+  auto least = table.entries.end();
+  const auto rank = [](const Entry& entry) { return std::make_pair(entry.totals.calls, entry.last_use); };
+  for (auto entry = table.entries.begin(); entry != table.entries.end(); ++entry) {
+    if (entry->first == kept) continue;
+    if (least == table.entries.end() || rank(entry->second) < rank(least->second)) least = entry;
   }
-  entries.erase(least);
+  if (least == table.entries.end()) return false;
+  table.shard_totals -= least->second.totals.shards.size();
+  table.entries.erase(least);
+  return true;
 }
 
 void QueryStats::Record(size_t loop, const QueryShape& shape, const QueryCost& cost,
@@ -65,14 +66,18 @@ void QueryStats::Record(size_t loop, const QueryShape& shape, const QueryCost& c
     absl::MutexLock lock(&table.mutex);
     auto found = table.entries.find(shape.id);
     if (found == table.entries.end()) {
-      MakeRoom(table.entries, shapes_max_);
+      if (table.entries.size() >= shapes_max_) DropLeast(table, shape.id);
       found = table.entries.emplace(shape.id, Entry()).first;
       found->second.totals.shape = shape;
     }
     Entry& entry = found->second;
+    const size_t shards_before = entry.totals.shards.size();
     Add(cost, entry.totals);
     entry.last_use = ++table.uses;
     wants_example = wants_example && entry.example == nullptr;
+    table.shard_totals += entry.totals.shards.size() - shards_before;
+    while (table.shard_totals > shard_totals_max_ && DropLeast(table, shape.id)) {
+    }
   }
   if (!wants_example) return;
   std::shared_ptr<const QueryExample> example = make_example();

@@ -18,6 +18,7 @@
 #include "core/engine/query_shape.h"
 #include "core/model/ids.h"
 #include "core/model/query.h"
+#include "core/model/shard_costs.h"
 
 namespace quarry {
 
@@ -26,16 +27,14 @@ struct QueryCost {
   absl::Duration time;
   bool failed = false;
   int64_t rows = 0;  // Returned, changed or deleted.
-  std::vector<ShardId> asked;
-  // Rows by shard where the call knows them; else those of a call of one shard are that shard's.
-  std::vector<std::pair<ShardId, int64_t>> rows_by_shard;
+  ShardCosts shards;  // Those it asked; none: it was given an answer that another call had asked for.
 };
 
 struct QueryShapeTotals {
   struct OfShard {
     int64_t calls = 0;
     int64_t rows = 0;
-    absl::Duration time_alone;  // Of calls that asked this shard alone.
+    absl::Duration time;  // While calls were asking it.
   };
   QueryShape shape;
   int64_t calls = 0;
@@ -54,7 +53,8 @@ using QueryExample = std::variant<QueryOperation, AggregateOperation>;
 
 class QueryStats {
  public:
-  explicit QueryStats(size_t loops, size_t shapes_max = 1'000);  // Shapes of each loop.
+  // Both of each loop. Over `shard_totals_max`, the shards of all its shapes, shapes give way as they do over `shapes_max`.
+  explicit QueryStats(size_t loops, size_t shapes_max = 1'000, size_t shard_totals_max = 100'000);
 
   // `make_example` is called for the first call of a shape that did not fail; null where there is nothing to explain.
   void Record(size_t loop, const QueryShape& shape, const QueryCost& cost,
@@ -75,10 +75,13 @@ class QueryStats {
     mutable absl::Mutex mutex;
     absl::flat_hash_map<uint64_t, Entry> entries ABSL_GUARDED_BY(mutex);
     uint64_t uses ABSL_GUARDED_BY(mutex) = 0;
+    size_t shard_totals ABSL_GUARDED_BY(mutex) = 0;  // Of all entries.
   };
-  static void MakeRoom(absl::flat_hash_map<uint64_t, Entry>& entries, size_t shapes_max);
+  // Drops the least called shape but `kept`; of equals the one that was not used for longest. False: there is none.
+  static bool DropLeast(Table& table, uint64_t kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table.mutex);
 
   const size_t shapes_max_;
+  const size_t shard_totals_max_;
   std::vector<std::unique_ptr<Table>> tables_;
 };
 

@@ -7,13 +7,16 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/gather.h"
+#include "core/engine/shard_timer.h"
 
 namespace quarry {
 namespace {
 
 Async<absl::StatusOr<TaskResult>> RunOn(const Task& task, Backend& shard, const std::string& name,
                                         const CallContext& ctx) {
+  ShardTimer timer(ctx, task.shard);
   absl::StatusOr<TaskResult> result = co_await shard.Execute(task, ctx);
+  timer.Stop();
   if (!result.ok()) co_return OnShard(result.status(), name);
   co_return result;
 }

@@ -20,12 +20,15 @@ std::vector<Row> ShardRows::Take() {
 }
 
 Async<void> ShardRows::WaitUntilTaken() {
+  if (!ready_.has_value()) co_return;
+  timer_.Stop();
   while (ready_.has_value()) {
     Completer<bool> taken(ctx_.loop);
     taken_ = taken;
     Future<bool> future = taken.future();
     co_await future;
   }
+  timer_.Start(shard());
 }
 
 Async<absl::Status> ShardRows::ReadRows(Session& session, const Statement& statement) {
@@ -41,6 +44,7 @@ Async<absl::Status> ShardRows::ReadRows(Session& session, const Statement& state
     if (!batch.ok()) co_return batch.status();
     if (batch->rows.empty()) co_return absl::OkStatus();
     rows_read_ += static_cast<int64_t>(batch->rows.size());
+    CountShardRows(ctx_, shard(), static_cast<int64_t>(batch->rows.size()));
     ready_ = std::move(batch->rows);
     changed_();
   }
@@ -59,11 +63,16 @@ Async<absl::Status> ShardRows::ReadOnce(ShardSource source) {
 Async<absl::Status> ShardRows::Read() {
   if (session_ != nullptr) {
     const Statement& statement = *sources_.front().statement;
-    co_return co_await ReadRows(*session_, statement);
+    timer_.Start(shard());
+    absl::Status status = co_await ReadRows(*session_, statement);
+    timer_.Stop();
+    co_return status;
   }
   for (bool again = false;;) {
     const ShardSource source = sources_[at_];
+    timer_.Start(source.shard);
     absl::Status status = co_await ReadOnce(source);
+    timer_.Stop();
     const bool retry = absl::IsUnavailable(status) && rows_read_ == 0 && !again;
     if (!retry) co_return status;
     if (at_ + 1 < sources_.size()) {

@@ -12,6 +12,7 @@
 #include "core/backend/backend.h"
 #include "core/base/async.h"
 #include "core/base/context.h"
+#include "core/engine/shard_timer.h"
 #include "core/model/statement.h"
 
 namespace quarry {
@@ -30,10 +31,13 @@ class ShardRows {
   // `session`: the transaction's, then there is one source and one try. `changed` is called whenever ready() or ended() have
   // changed, within the reader's own work: it must not destroy this.
   ShardRows(std::vector<ShardSource> sources, Session* session, const CallContext& ctx, std::function<void()> changed)
-      : sources_(std::move(sources)), session_(session), ctx_(ctx), changed_(std::move(changed)) {}
+      : sources_(std::move(sources)), session_(session), ctx_(ctx), changed_(std::move(changed)), timer_(ctx) {}
 
   void Start();
-  void Stop() { running_ = Running(); }
+  void Stop() {
+    running_ = Running();
+    timer_.Stop();
+  }
 
   bool started() const { return started_; }
   // The statement has been accepted or has failed.
@@ -71,6 +75,7 @@ class ShardRows {
   std::optional<std::vector<Row>> ready_;
   std::optional<Completer<bool>> taken_;
   int64_t rows_read_ = 0;
+  ShardTimer timer_;  // Stands still while a batch waits to be taken.
   Running running_;  // Last: it goes first.
 };
 

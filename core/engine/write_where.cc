@@ -7,6 +7,7 @@
 #include "core/base/status_macros.h"
 #include "core/engine/bulk_write.h"
 #include "core/engine/engine.h"
+#include "core/engine/shard_timer.h"
 
 namespace quarry {
 namespace {
@@ -64,6 +65,7 @@ Async<absl::StatusOr<BulkWriteResult>> Engine::WriteWhere(const BulkWriteOperati
     if (!answer.ok()) co_return answer.status();
     result.replayed &= answer->replayed;
     result.served_by.asked.push_back(answer->part.shard);
+    CountShardRows(ctx, answer->part.shard, answer->part.rows);
     if (answer->part.status.ok()) result.served_by.answered.push_back(answer->part.shard);
     result.parts.push_back(std::move(answer->part));
   }

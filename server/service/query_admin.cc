@@ -94,7 +94,8 @@ void FillTopQuery(const QueryShapeTotals& totals, const Topology& topology, v1::
     out->set_shard(topology.name(shard));
     out->set_calls(of_shard.calls);
     out->set_rows(of_shard.rows);
-    FillDuration(of_shard.time_alone, out->mutable_total_duration());
+    FillDuration(of_shard.time, out->mutable_total_duration());
+    FillDuration(of_shard.calls == 0 ? absl::ZeroDuration() : of_shard.time / of_shard.calls, out->mutable_mean_duration());
   }
   std::sort(wire->mutable_shards()->begin(), wire->mutable_shards()->end(),
             [](const v1::TopQueryShard& a, const v1::TopQueryShard& b) { return a.shard() < b.shard(); });

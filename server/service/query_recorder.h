@@ -27,19 +27,21 @@ class QueryRecorder {
   SlowQueryLog* const slow_;
 };
 
-// One query, from its beginning to its end, on its loop. One that its caller leaves before that counts as failed.
+// One query, from its beginning to its end, on its loop: meanwhile its context counts what it takes of each shard. One that its
+// caller leaves before its end counts as failed.
 class QueryWatch {
  public:
   // What the call can be explained by later; null for writes. The operation outlives this.
   using MakeExample = std::function<std::shared_ptr<const QueryExample>()>;
-  // `recorder` and `scope` outlive this.
+  // `recorder` and `scope` outlive this, and this what the engine runs for the call.
   QueryWatch(QueryRecorder& recorder, const CallScope& scope, QueryShape shape, MakeExample make_example);
   ~QueryWatch();
   QueryWatch(const QueryWatch&) = delete;
   QueryWatch& operator=(const QueryWatch&) = delete;
 
   // Once, instead of the destructor's verdict. What is the caller's own mistake counts nowhere: it asked no shard.
-  void Ended(const absl::Status& status, QueryCost cost);
+  // `rows`: returned, changed or deleted.
+  void Ended(const absl::Status& status, int64_t rows);
 
  private:
   QueryRecorder& recorder_;
@@ -47,6 +49,7 @@ class QueryWatch {
   const QueryShape shape_;
   const MakeExample make_example_;
   const absl::Time began_;
+  ShardCosts shards_;
   bool ended_ = false;
 };
 

@@ -16,6 +16,7 @@
 #include "server/translate/query_request.h"
 #include "server/translate/query_response.h"
 #include "server/translate/record_bytes.h"
+#include "server/translate/request_parts.h"
 #include "server/translate/value.h"
 
 namespace quarry {
@@ -31,13 +32,6 @@ bool IsSmall(const Request& request) {
   return request.ByteSizeLong() <= kExampleBytesMax;
 }
 
-QueryCost CostOf(int64_t rows, const ServedBy& served_by) {
-  QueryCost cost;
-  cost.rows = rows;
-  cost.asked = served_by.asked;
-  return cost;
-}
-
 Async<absl::Status> List(QueryRecorder* recorder, const v1::ListRequest& request, v1::ListResponse& response,
                          CallScope& scope) {
   QUARRY_CO_ASSIGN_OR_RETURN(const ListOperation op, ToOperation(request));
@@ -50,10 +44,10 @@ Async<absl::Status> List(QueryRecorder* recorder, const v1::ListRequest& request
   Async<absl::StatusOr<ListResult>> list = scope.engine->List(op, request.transaction_id(), scope.ctx);
   absl::StatusOr<ListResult> result = co_await list;
   if (!result.ok()) {
-    watch.Ended(result.status(), QueryCost());
+    watch.Ended(result.status(), 0);
     co_return result.status();
   }
-  watch.Ended(absl::OkStatus(), CostOf(static_cast<int64_t>(result->rows.size()), result->served_by));
+  watch.Ended(absl::OkStatus(), static_cast<int64_t>(result->rows.size()));
   FillResponse(*result, now->topology, &response);
   co_return absl::OkStatus();
 }
@@ -70,10 +64,10 @@ Async<absl::Status> Aggregate(QueryRecorder* recorder, const v1::AggregateReques
   Async<absl::StatusOr<AggregateResult>> aggregate = scope.engine->Aggregate(op, request.transaction_id(), scope.ctx);
   absl::StatusOr<AggregateResult> result = co_await aggregate;
   if (!result.ok()) {
-    watch.Ended(result.status(), QueryCost());
+    watch.Ended(result.status(), 0);
     co_return result.status();
   }
-  watch.Ended(absl::OkStatus(), CostOf(static_cast<int64_t>(result->rows.size()), result->served_by));
+  watch.Ended(absl::OkStatus(), static_cast<int64_t>(result->rows.size()));
   FillResponse(*result, now->topology, &response);
   co_return absl::OkStatus();
 }
@@ -87,18 +81,17 @@ Async<absl::Status> WriteWhere(QueryRecorder* recorder, const Request& request, 
   Async<absl::StatusOr<BulkWriteResult>> write = scope.engine->WriteWhere(op, request.transaction_id(), scope.ctx);
   const absl::StatusOr<BulkWriteResult> result = co_await write;
   if (!result.ok()) {
-    watch.Ended(result.status(), QueryCost());
+    watch.Ended(result.status(), 0);
     co_return result.status();
   }
-  QueryCost cost = CostOf(0, result->served_by);
+  int64_t rows = 0;
   absl::Status first_error;
   for (const BulkWriteResult::Part& part : result->parts) {
-    cost.rows += part.rows;
-    cost.rows_by_shard.emplace_back(part.shard, part.rows);
+    rows += part.rows;
     first_error.Update(part.status);
   }
   // A part that failed makes the call a failed one here, whatever its own fault was.
-  watch.Ended(first_error.ok() ? first_error : absl::UnknownError("a shard failed"), std::move(cost));
+  watch.Ended(first_error.ok() ? first_error : absl::UnknownError("a shard failed"), rows);
   FillResponse(*result, now->topology, &response);
   co_return absl::OkStatus();
 }
@@ -199,18 +192,16 @@ Async<absl::Status> Query(QueryRecorder* recorder, QueryLimits limits, const v1:
   const std::shared_ptr<const Snapshot> now = scope.engine->snapshot();
   Async<absl::StatusOr<std::unique_ptr<QueryStream>>> start =
       scope.engine->Query(op, request.transaction_id(), scope.ctx);
-  const absl::StatusOr<std::unique_ptr<QueryStream>> stream = co_await start;
+  absl::StatusOr<std::unique_ptr<QueryStream>> stream = co_await start;
   if (!stream.ok()) {
-    watch.Ended(stream.status(), QueryCost());
+    watch.Ended(stream.status(), 0);
     co_return stream.status();
   }
   QueryReply reply(limits, writer);
   Async<absl::Status> run = StreamRows(**stream, reply, now->topology);
   absl::Status status = co_await run;
-  const QuerySummary& summary = (*stream)->summary();
-  QueryCost cost = CostOf(reply.rows(), summary.served_by);
-  cost.rows_by_shard = summary.rows_read;
-  watch.Ended(status, std::move(cost));
+  stream->reset();  // What still runs on shards ends here, and counts up to now.
+  watch.Ended(status, reply.rows());
   co_return status;
 }
 

@@ -196,6 +196,26 @@ TEST_F(CommandsTest, TopListsWhatQueriesCost) {
   EXPECT_EQ(Run({"top", "--limit", "0"}), kExitUsage);
 }
 
+TEST_F(CommandsTest, TopTellsWhichShardTakesTheTime) {
+  v1::TopQuery scattered = TopQuery("00000000000000aa", "List", "status = ?", 2);
+  for (int shard = 0; shard < 2; ++shard) {
+    v1::TopQueryShard* of_shard = scattered.add_shards();
+    of_shard->set_shard(absl::StrCat("s", shard));
+    of_shard->set_calls(4);
+    of_shard->set_rows(20 + shard);
+    of_shard->mutable_total_duration()->set_nanos(100'000'000 + 800'000'000 * shard);
+    of_shard->mutable_mean_duration()->set_nanos(25'000'000 + 200'000'000 * shard);
+  }
+  server_.set_top_queries({scattered});
+  EXPECT_EQ(Run({"top", "--shards"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("query             shard  calls  rows  total ms  mean ms  method  table   shape"));
+  EXPECT_THAT(out_, HasSubstr("00000000000000aa  s0         4    20     100.0     25.0  List    orders  status = ?"));
+  EXPECT_THAT(out_, HasSubstr("00000000000000aa  s1         4    21     900.0    225.0  List    orders  status = ?"));
+  EXPECT_EQ(Run({"top", "-o", "json"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("\"shard\": \"s1\""));
+  EXPECT_EQ(Run({"insights", "--shards"}), kExitUsage);
+}
+
 TEST_F(CommandsTest, InsightsFindScattersScansAndSkew) {
   v1::TopQuery kept = TopQuery("aa", "List", "status = ?", 3);
   kept.set_has_example(true);

@@ -84,16 +84,23 @@ QueryCost Cost(int millis, int64_t rows, std::vector<ShardId> asked) {
   QueryCost cost;
   cost.time = absl::Milliseconds(millis);
   cost.rows = rows;
-  cost.asked = std::move(asked);
+  for (const ShardId shard : asked) cost.shards.Of(shard);
   return cost;
 }
 
 TEST(QueryStatsTest, AddsUpTheLoops) {
   QueryStats stats(2);
   const QueryShape shape = ShapeOf(Priced(1));
-  stats.Record(0, shape, Cost(10, 3, {ShardId{0}}), nullptr);
-  QueryCost scattered = Cost(30, 4, {ShardId{0}, ShardId{1}});
-  scattered.rows_by_shard = {{ShardId{0}, 1}, {ShardId{1}, 6}};
+  QueryCost alone = Cost(10, 3, {ShardId{0}});
+  alone.shards.Of(ShardId{0}).rows = 3;
+  alone.shards.Of(ShardId{0}).time = absl::Milliseconds(8);
+  stats.Record(0, shape, alone, nullptr);
+  // In any order; a shard that is asked twice is one.
+  QueryCost scattered = Cost(30, 4, {ShardId{1}, ShardId{0}, ShardId{1}});
+  scattered.shards.Of(ShardId{0}).rows = 1;
+  scattered.shards.Of(ShardId{1}).rows = 6;
+  scattered.shards.Of(ShardId{0}).time = absl::Milliseconds(2);
+  scattered.shards.Of(ShardId{1}).time = absl::Milliseconds(29);
   stats.Record(1, shape, scattered, nullptr);
   QueryCost failed = Cost(5, 0, {});
   failed.failed = true;
@@ -109,7 +116,9 @@ TEST(QueryStatsTest, AddsUpTheLoops) {
   EXPECT_EQ(all[0].shards_asked, 3);
   EXPECT_EQ(all[0].shards.at(ShardId{0}).calls, 2);
   EXPECT_EQ(all[0].shards.at(ShardId{0}).rows, 4);
-  EXPECT_EQ(all[0].shards.at(ShardId{0}).time_alone, absl::Milliseconds(10));
+  EXPECT_EQ(all[0].shards.at(ShardId{0}).time, absl::Milliseconds(10));
+  EXPECT_EQ(all[0].shards.at(ShardId{1}).calls, 1);
+  EXPECT_EQ(all[0].shards.at(ShardId{1}).time, absl::Milliseconds(29));
   EXPECT_EQ(all[0].shards.at(ShardId{1}).rows, 6);
   EXPECT_FALSE(all[0].has_example);
 }
@@ -126,6 +135,24 @@ TEST(QueryStatsTest, TheLeastUsedShapeGivesWay) {
   std::string left;
   for (const QueryShapeTotals& totals : stats.Read()) left += totals.shape.text;
   EXPECT_EQ(left, "ac");
+}
+
+TEST(QueryStatsTest, TheShardsOfAllShapesOfALoopAreBounded) {
+  QueryStats stats(1, 1'000, 100);
+  std::vector<ShardId> shards;
+  for (uint32_t shard = 0; shard < 40; ++shard) shards.push_back(ShardId{shard});
+  for (uint64_t id = 1; id <= 50; ++id) stats.Record(0, {"List", "t", "shape", id}, Cost(1, 0, shards), nullptr);
+  EXPECT_EQ(stats.Read().size(), 2u);
+  for (uint64_t id = 51; id <= 80; ++id) stats.Record(0, {"List", "t", "shape", id}, Cost(1, 0, {ShardId{0}}), nullptr);
+  EXPECT_EQ(stats.Read().size(), 1u + 30) << "one of the first gave way";
+  size_t kept = 0;
+  for (const QueryShapeTotals& totals : stats.Read()) kept += totals.shards.size();
+  EXPECT_LE(kept, 100u);
+  // One shape over more shards than that is kept nevertheless: it is the one that is asked.
+  for (uint32_t shard = 40; shard < 200; ++shard) shards.push_back(ShardId{shard});
+  stats.Record(0, {"List", "t", "wide", 99}, Cost(1, 0, shards), nullptr);
+  ASSERT_EQ(stats.Read().size(), 1u);
+  EXPECT_EQ(stats.Read()[0].shards.size(), 200u);
 }
 
 TEST(QueryStatsTest, ALoopKeepsAThousandShapesAndTheMostUsedAmongThem) {

@@ -265,6 +265,7 @@ TEST_F(QueryServiceTest, CallsThatDifferInValuesOnlyAreOneShapeWhoseCountsAddUp)
   ASSERT_EQ(list.shards_size(), 1);
   EXPECT_EQ(list.shards(0).shard(), "s1");
   EXPECT_EQ(list.shards(0).calls(), list.shards_asked());
+  EXPECT_EQ(list.shards(0).calls(), list.calls()) << "the one that failed had asked it";
   EXPECT_EQ(list.shards(0).rows(), list.rows());
   const v1::TopQuery& query = queries.at("Query all rows");
   EXPECT_EQ(query.calls(), 1);
@@ -280,6 +281,11 @@ TEST_F(QueryServiceTest, CallsThatDifferInValuesOnlyAreOneShapeWhoseCountsAddUp)
     EXPECT_GT(nanos(totals.total_duration()), 0) << shape;
     EXPECT_GE(nanos(totals.total_duration()), nanos(totals.max_duration())) << shape;
     EXPECT_EQ(nanos(totals.mean_duration()), nanos(totals.total_duration()) / totals.calls()) << shape;
+    for (const v1::TopQueryShard& shard : totals.shards()) {
+      EXPECT_GE(nanos(shard.total_duration()), 1'000'000 * (shard.calls() - totals.errors())) << shape;
+      EXPECT_LE(nanos(shard.total_duration()), nanos(totals.total_duration())) << shape;
+      EXPECT_EQ(nanos(shard.mean_duration()), nanos(shard.total_duration()) / shard.calls()) << shape;
+    }
     for (const char* value : {"Lovelace", "Hopper", "Noether", "Somerville", "Kovalevskaya", "271828", "31415926"}) {
       EXPECT_THAT(totals.ShortDebugString(), Not(HasSubstr(value))) << shape;
     }
