@@ -31,6 +31,7 @@ struct ResultCacheShared {
   Counter hits;
   Counter misses;
   Counter evictions;  // Of entries that were still good, for want of space.
+  Counter merged;     // Calls that got the answer to an identical read which another had asked for.
 };
 
 class ResultCache {

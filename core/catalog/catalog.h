@@ -40,6 +40,7 @@ struct TableDeclaration {
   bool scatter_allowed = true;
   std::vector<RelationDeclaration> relations;
   absl::Duration cache_age_max;  // How long an answer may be kept for callers who accept its age; zero: not at all.
+  bool merge_reads = false;      // Identical questions that wait at the same time share one asking of the shards.
 };
 
 struct Column {

@@ -128,6 +128,7 @@ ConfigNode TableNode(const TableDeclaration& table) {
   if (table.cache_age_max > absl::ZeroDuration()) {
     node.Child("cache_max_age", {}) = Scalar(absl::FormatDuration(table.cache_age_max), false);
   }
+  if (table.merge_reads) node.Child("merge_reads", {}) = Scalar("true", false);
   for (const RelationDeclaration& relation : table.relations) {
     ConfigNode& printed = node.Child("relations", {}).Child(relation.name, {});
     printed.Child("table", {}) = Text(relation.table);

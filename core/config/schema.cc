@@ -182,6 +182,7 @@ std::vector<ConfigKey> StructuredKeys() {
       {"tables.<name>.shard", "text", "", "", ""},
       {"tables.<name>.scatter", "one of allow, deny", "allow", "", ""},
       {"tables.<name>.cache_max_age", "duration", "0", "0 to 1h", ""},
+      {"tables.<name>.merge_reads", "true or false", "false", "", ""},
       {"tables.<name>.relations.<name>.table", "text", "", "", ""},
       {"tables.<name>.relations.<name>.columns", "text or list of text", "", "", ""},
       {"tables.<name>.relations.<name>.references", "text or list of text", "", "", ""},
@@ -201,6 +202,10 @@ std::vector<ConfigSetting> PoolSettings(const std::string& prefix, PoolConfig& p
 
 ConfigSetting CacheAgeSetting(const std::string& table_path, TableDeclaration& table) {
   return Time(table_path + ".cache_max_age", &table.cache_age_max, 0, kHour);
+}
+
+ConfigSetting MergeReadsSetting(const std::string& table_path, TableDeclaration& table) {
+  return Flag(table_path + ".merge_reads", &table.merge_reads);
 }
 
 std::vector<ConfigSetting> GlobalSettings(Config& config) {

@@ -32,6 +32,8 @@ std::vector<ConfigSetting> PoolSettings(const std::string& prefix, PoolConfig& p
 
 // How long a table's answers are kept; `table` outlives the result.
 ConfigSetting CacheAgeSetting(const std::string& table_path, TableDeclaration& table);
+// Whether identical questions about the table share an asking.
+ConfigSetting MergeReadsSetting(const std::string& table_path, TableDeclaration& table);
 
 // "QUARRY_LISTEN_GRPC" for "listen.grpc".
 std::string EnvironmentName(const std::string& path);

@@ -258,6 +258,9 @@ void ReadTable(const ConfigNode& node, const std::string& path, TableDeclaration
   if (const ConfigNode* age = node.Find("cache_max_age"); age != nullptr) {
     ReadSetting(CacheAgeSetting(path, table), *age, report);
   }
+  if (const ConfigNode* merge = node.Find("merge_reads"); merge != nullptr) {
+    ReadSetting(MergeReadsSetting(path, table), *merge, report);
+  }
   const std::optional<TableKind> kind = ReadKind(node, path, report);
   if (!kind.has_value()) return;
   table.kind = *kind;

@@ -57,7 +57,7 @@ Async<absl::StatusOr<ListResult>> Engine::List(const ListOperation& op, const st
                                                const CallContext& ctx) {
   const absl::Duration age_max = AgeAllowed(op.freshness, op.query.table, transaction_id);
   const bool alone = op.includes.empty() && AsksOneTable(op.query.filter);
-  if (age_max == absl::ZeroDuration() || !alone) return ListNow(op, transaction_id, ctx);
+  if (age_max == absl::ZeroDuration() || !alone) return ListMerged(op, transaction_id, ctx);
   return ThroughCache<ListResult>(op.freshness.key, op.query.table, age_max,
                                   [this, &op, &transaction_id, &ctx] { return ListNow(op, transaction_id, ctx); });
 }
@@ -65,9 +65,27 @@ Async<absl::StatusOr<ListResult>> Engine::List(const ListOperation& op, const st
 Async<absl::StatusOr<AggregateResult>> Engine::Aggregate(const AggregateOperation& op, const std::string& transaction_id,
                                                          const CallContext& ctx) {
   const absl::Duration age_max = AgeAllowed(op.freshness, op.table, transaction_id);
-  if (age_max == absl::ZeroDuration() || !AsksOneTable(op.filter)) return AggregateNow(op, transaction_id, ctx);
+  if (age_max == absl::ZeroDuration() || !AsksOneTable(op.filter)) return AggregateMerged(op, transaction_id, ctx);
   return ThroughCache<AggregateResult>(op.freshness.key, op.table, age_max,
                                        [this, &op, &transaction_id, &ctx] { return AggregateNow(op, transaction_id, ctx); });
+}
+
+bool Engine::MergesReads(const std::string& table) const {
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  const auto found = now->catalog.tables().find(table);
+  return found != now->catalog.tables().end() && found->second.declaration().merge_reads;
+}
+
+Async<absl::StatusOr<ListResult>> Engine::ListMerged(const ListOperation& op, const std::string& transaction_id,
+                                                     const CallContext& ctx) {
+  if (op.question.empty() || !transaction_id.empty()) return ListNow(op, transaction_id, ctx);
+  return merged_lists_.Run(op.question, op, ctx);
+}
+
+Async<absl::StatusOr<AggregateResult>> Engine::AggregateMerged(const AggregateOperation& op, const std::string& transaction_id,
+                                                               const CallContext& ctx) {
+  if (op.question.empty() || !transaction_id.empty()) return AggregateNow(op, transaction_id, ctx);
+  return merged_aggregates_.Run(op.question, op, ctx);
 }
 
 WriteNote Engine::NoteOf(const std::vector<std::string>& tables, const std::vector<ShardId>& shards,

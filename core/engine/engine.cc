@@ -16,6 +16,8 @@
 namespace quarry {
 namespace {
 
+const std::string kNoTransaction;
+
 PlanLimits ToPlanLimits(const EngineLimits& limits) {
   PlanLimits plan;
   plan.batch_items_max = limits.batch_items_max;
@@ -142,6 +144,12 @@ Engine::Engine(Loop& loop, Parts parts)
       planner_(ToPlanLimits(parts_.limits)),
       cache_(*parts_.cache_shared, parts_.cache),
       directory_(parts_.shards),
+      merged_lists_(
+          loop, [this](const ListOperation& op, const CallContext& ctx) { return ListNow(op, kNoTransaction, ctx); },
+          parts_.cache_shared->merged),
+      merged_aggregates_(
+          loop, [this](const AggregateOperation& op, const CallContext& ctx) { return AggregateNow(op, kNoTransaction, ctx); },
+          parts_.cache_shared->merged),
       transactions_(loop, random_, parts_.loop_index, parts_.transactions) {}
 
 Engine::~Engine() = default;
@@ -317,6 +325,7 @@ Async<absl::StatusOr<TaskResult>> Engine::RunTask(const Task& task, const std::s
   Backend& backend = *parts_.shards[Index(task.shard)];
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   absl::StatusOr<TaskResult> result = absl::UnknownError("");
+  const ShardTimer timer(ctx, task.shard);
   if (transaction_id.empty()) {
     result = co_await backend.Execute(task, ctx);
   } else {
@@ -325,7 +334,6 @@ Async<absl::StatusOr<TaskResult>> Engine::RunTask(const Task& task, const std::s
   if (!result.ok()) co_return OnShard(result.status(), now->topology.name(task.shard));
   co_return result;
 }
-  const ShardTimer timer(ctx, task.shard);
 
 Async<std::vector<absl::StatusOr<TaskResult>>> Engine::RunTasks(const std::vector<Task>& tasks,
                                                                 const std::string& transaction_id,
@@ -334,6 +342,7 @@ Async<std::vector<absl::StatusOr<TaskResult>>> Engine::RunTasks(const std::vecto
   // The common case pays for no fan-out.
   if (tasks.size() == 1) {
     results.push_back(co_await RunTask(tasks.front(), transaction_id, ctx));
+    if (results.front().ok()) CountShardRows(ctx, tasks.front().shard, *results.front());
     co_return results;
   }
   if (!transaction_id.empty() && tasks.size() > 1) {
@@ -342,7 +351,6 @@ Async<std::vector<absl::StatusOr<TaskResult>>> Engine::RunTasks(const std::vecto
   }
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   ScatterOptions options;
-    if (results.front().ok()) CountShardRows(ctx, tasks.front().shard, *results.front());
   options.width = parts_.limits.scatter_width;
   options.stop_at_first_error = stop_at_first_error;
   results = co_await Scatter(tasks, parts_.shards, now->topology, options, ctx);

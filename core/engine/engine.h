@@ -22,6 +22,7 @@
 #include "core/model/query.h"
 #include "core/engine/directory.h"
 #include "core/engine/include.h"
+#include "core/engine/merged_reads.h"
 #include "core/engine/query_run.h"
 #include "core/engine/query_stream.h"
 #include "core/engine/reference_write.h"
@@ -123,6 +124,8 @@ class Engine {
                              const CallContext& ctx);
   std::shared_ptr<const Snapshot> snapshot() const { return parts_.snapshot(); }
   const EngineLimits& limits() const { return parts_.limits; }
+  // Whether the table's configuration wants identical questions about it to share an asking: then they say their `question`.
+  bool MergesReads(const std::string& table) const;
   Backend& backend(ShardId shard) { return *parts_.shards[Index(shard)]; }
   size_t open_transactions() const { return transactions_.size(); }
 
@@ -138,6 +141,10 @@ class Engine {
   WriteNote NoteOfWrite(const WriteOperation& op, const WritePlan& plan, const Snapshot& snapshot);
   WriteNote NoteOf(const std::vector<std::string>& tables, const std::vector<ShardId>& shards, const Snapshot& snapshot);
   Async<absl::StatusOr<ReadResult>> ReadNow(const ReadOperation& op, const std::string& transaction_id, const CallContext& ctx);
+  // Outside of transactions and with a `question`, together with identical ones that wait as well; else at once.
+  Async<absl::StatusOr<ListResult>> ListMerged(const ListOperation& op, const std::string& transaction_id, const CallContext& ctx);
+  Async<absl::StatusOr<AggregateResult>> AggregateMerged(const AggregateOperation& op, const std::string& transaction_id,
+                                                         const CallContext& ctx);
   Async<absl::StatusOr<ListResult>> ListNow(const ListOperation& op, const std::string& transaction_id, const CallContext& ctx);
   Async<absl::StatusOr<AggregateResult>> AggregateNow(const AggregateOperation& op, const std::string& transaction_id,
                                                       const CallContext& ctx);
@@ -206,6 +213,8 @@ class Engine {
   SqlTexts texts_;
   ResultCache cache_;
   Directory directory_;
+  MergedReads<ListOperation, ListResult> merged_lists_;
+  MergedReads<AggregateOperation, AggregateResult> merged_aggregates_;
   Transactions transactions_;
   ReferenceDecisions reference_decisions_;
   uint32_t spread_ = 0;  // Whose turn it is among the shards of a reference table.

@@ -59,6 +59,8 @@ struct ListOperation {
   std::string page_token;
   std::vector<Include> includes;
   Freshness freshness;
+  // All of the request that decides the answer: identical ones may share one asking of the shards. Empty: this one does not.
+  std::string question;
 };
 
 // Where a stream or page goes on: inside of a token.
@@ -128,6 +130,7 @@ struct AggregateOperation {
   bool allow_partial = false;
   ScatterBounds bounds;
   Freshness freshness;
+  std::string question;  // As of ListOperation.
 };
 
 // UpdateWhere and DeleteWhere: every row that matches, in batches that each commit on their own.

@@ -31,7 +31,10 @@ std::vector<prometheus::MetricFamily> CacheMetrics::Collect() const {
   prometheus::MetricFamily evictions =
       Counts("quarry_result_cache_evictions_total", "Answers that were dropped before their time, for want of space.");
   Add(evictions, {}, shared_->evictions.value());
-  return {std::move(requests), std::move(evictions)};
+  prometheus::MetricFamily merged = Counts("quarry_merged_reads_total",
+                                           "Calls that got the answer to an identical read which another had asked for.");
+  Add(merged, {}, shared_->merged.value());
+  return {std::move(requests), std::move(evictions), std::move(merged)};
 }
 
 }  // namespace quarry

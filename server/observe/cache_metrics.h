@@ -1,5 +1,5 @@
 // quarry_result_cache_requests_total{result} and quarry_result_cache_evictions_total: answers that were kept and given again. `result` is
-// "hit" or "miss"; calls that may not be given a kept answer are not counted.
+// "hit" or "miss"; calls that may not be given a kept answer are not counted. quarry_merged_reads_total: calls that shared an answer.
 #pragma once
 
 #include <memory>

@@ -34,7 +34,8 @@ bool IsSmall(const Request& request) {
 
 Async<absl::Status> List(QueryRecorder* recorder, const v1::ListRequest& request, v1::ListResponse& response,
                          CallScope& scope) {
-  QUARRY_CO_ASSIGN_OR_RETURN(const ListOperation op, ToOperation(request));
+  QUARRY_CO_ASSIGN_OR_RETURN(ListOperation op, ToOperation(request));
+  if (scope.engine->MergesReads(op.query.table)) op.question = QuestionOf(request);
   const QueryWatch::MakeExample example = [&op, &request, &scope]() -> std::shared_ptr<const QueryExample> {
     if (!IsSmall(request)) return nullptr;
     return std::make_shared<const QueryExample>(FirstPage(op, scope.engine->limits().page_rows));
@@ -54,7 +55,8 @@ Async<absl::Status> List(QueryRecorder* recorder, const v1::ListRequest& request
 
 Async<absl::Status> Aggregate(QueryRecorder* recorder, const v1::AggregateRequest& request,
                               v1::AggregateResponse& response, CallScope& scope) {
-  QUARRY_CO_ASSIGN_OR_RETURN(const AggregateOperation op, ToOperation(request));
+  QUARRY_CO_ASSIGN_OR_RETURN(AggregateOperation op, ToOperation(request));
+  if (scope.engine->MergesReads(op.table)) op.question = QuestionOf(request);
   const QueryWatch::MakeExample example = [&op, &request]() -> std::shared_ptr<const QueryExample> {
     if (!IsSmall(request)) return nullptr;
     return std::make_shared<const QueryExample>(op);

@@ -68,16 +68,21 @@ void CheckReadOptions(const v1::ReadOptions& options, bool in_transaction, Viola
   }
 }
 
+std::string QuestionOf(const google::protobuf::Message& request) {
+  std::string question = request.GetTypeName();
+  google::protobuf::io::StringOutputStream bytes(&question);
+  google::protobuf::io::CodedOutputStream coded(&bytes);
+  coded.SetSerializationDeterministic(true);
+  request.SerializeToCodedStream(&coded);
+  return question;
+}
+
 Freshness ToFreshness(const google::protobuf::Message& request, const v1::ReadOptions& options) {
   Freshness freshness;
   if (!options.has_max_staleness()) return freshness;
   freshness.age_max =
       absl::Seconds(options.max_staleness().seconds()) + absl::Nanoseconds(options.max_staleness().nanos());
-  freshness.key = request.GetTypeName();
-  google::protobuf::io::StringOutputStream bytes(&freshness.key);
-  google::protobuf::io::CodedOutputStream coded(&bytes);
-  coded.SetSerializationDeterministic(true);
-  request.SerializeToCodedStream(&coded);
+  freshness.key = QuestionOf(request);
   return freshness;
 }
 

@@ -24,6 +24,8 @@ struct TargetForms {
 
 Target ToTarget(const v1::Target& wire, TargetForms forms, Violations& violations);
 void CheckReadOptions(const v1::ReadOptions& options, bool in_transaction, Violations& violations);
+// All of the request, the same for equal ones.
+std::string QuestionOf(const google::protobuf::Message& request);
 // How old an answer to `request` may be.
 Freshness ToFreshness(const google::protobuf::Message& request, const v1::ReadOptions& options);
 // In canonical form; "" when there is none.

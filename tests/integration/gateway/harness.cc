@@ -82,7 +82,7 @@ tables:
   orders: {kind: sharded, key: customer_id, co_located_with: customers}
   order_items: {kind: sharded, key: customer_id, co_located_with: customers}
   readings: {kind: sharded, key: [tenant, day], resolver: by_tenant_and_day}
-  documents: {kind: sharded, key: id, resolver: by_document}
+  documents: {kind: sharded, key: id, resolver: by_document, merge_reads: true}
   tickets: {kind: sharded, key: number, resolver: by_number}
   owners: {kind: sharded, key: name, resolver: by_owner}
   owner_files: {kind: sharded, key: name, co_located_with: owners}

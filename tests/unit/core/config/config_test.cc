@@ -282,7 +282,7 @@ TEST(KnownConfigKeysTest, NamesEveryVariableOnce) {
   EXPECT_THAT(variables, Contains("QUARRY_LISTEN_GRPC"));
   EXPECT_THAT(KeysBelow("tables.<name>"),
               UnorderedElementsAre("kind", "key", "resolver", "co_located_with", "shard", "scatter",
-                                   "cache_max_age", "relations"));
+                                   "cache_max_age", "merge_reads", "relations"));
   EXPECT_THAT(KeysBelow("tables.<name>.relations.<name>"), UnorderedElementsAre("table", "columns", "references"));
 }
 

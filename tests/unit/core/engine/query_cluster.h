@@ -83,6 +83,7 @@ class QueryClusterTest : public ::testing::Test {
     parts.snapshot = [this] { return snapshot_; };
     parts.limits = limits_;
     parts.sealer = sealer_;
+    parts.cache_shared = shared_ = std::make_shared<ResultCacheShared>();
     engine_ = std::make_unique<Engine>(loop_, std::move(parts));
   }
   template <typename T>
@@ -178,6 +179,7 @@ class QueryClusterTest : public ::testing::Test {
   std::shared_ptr<const Snapshot> snapshot_;
   EngineLimits limits_;
   std::shared_ptr<const Sealer> sealer_ = std::make_shared<const Sealer>("a secret for tests");
+  std::shared_ptr<ResultCacheShared> shared_;  // Of the engine that was made last.
   std::vector<FaultBackend*> faults_;  // By shard.
   std::unique_ptr<Engine> engine_;
   CallContext ctx_{loop_};
