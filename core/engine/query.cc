@@ -301,6 +301,8 @@ Async<absl::StatusOr<ListResult>> Engine::ListNow(const ListOperation& op, const
     QUARRY_CO_RETURN_IF_ERROR(
         co_await AddIncludes(includes, std::move(placed), transaction_id, partial, *place.snapshot, ctx, result));
   }
+  // Whoever went on would never meet the rows that are missing here.
+  if (!result.failed.empty()) (from.has_value() && from->backward ? result.previous_page_token : result.next_page_token).clear();
   co_return result;
 }
 

@@ -331,6 +331,34 @@ TEST_F(QueryTest, FailsAsAWholeNamingTheShardOrInPartWhenAllowed) {
   ASSERT_OK_AND_ASSIGN(const ListResult page, List(list));
   EXPECT_THAT(IdsOf(page.rows), ElementsAre(0, 2, 3));
   EXPECT_THAT(page.failed, SizeIs(1));
+  EXPECT_EQ(page.next_page_token, "") << "whoever went on would never meet the rows of s1";
+}
+
+TEST_F(QueryTest, NobodyPagesOnOverAHoleInEitherDirection) {
+  Fill(Mixed(12));
+  ListOperation list;
+  list.query = ItemsBy({});
+  list.query.allow_partial = true;
+  list.page_size = 4;
+  ASSERT_OK_AND_ASSIGN(const ListResult first, List(list));
+  list.page_token = first.next_page_token;
+  ASSERT_OK_AND_ASSIGN(const ListResult second, List(list));
+  list.page_token = second.next_page_token;
+  ASSERT_OK_AND_ASSIGN(const ListResult third, List(list));
+  faults_[1]->SetOptions({.error_before = 1});
+  list.page_token = first.next_page_token;
+  ASSERT_OK_AND_ASSIGN(const ListResult forward, List(list));
+  EXPECT_THAT(IdsOf(forward.rows), ElementsAre(5, 6, 8, 9));
+  EXPECT_EQ(forward.next_page_token, "");
+  EXPECT_NE(forward.previous_page_token, "");
+  list.page_token = third.previous_page_token;
+  ASSERT_OK_AND_ASSIGN(const ListResult back, List(list));
+  EXPECT_THAT(IdsOf(back.rows), ElementsAre(2, 3, 5, 6));
+  EXPECT_EQ(back.previous_page_token, "");
+  faults_[1]->SetOptions({});
+  ASSERT_OK_AND_ASSIGN(const ListResult whole, List(list));
+  EXPECT_THAT(IdsOf(whole.rows), ElementsAre(4, 5, 6, 7));
+  EXPECT_NE(whole.previous_page_token, "") << "the same token goes on when the shard is back";
 }
 
 TEST_F(QueryTest, ReadsAReferenceTableWhereSomebodyAnswers) {
