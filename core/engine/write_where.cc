@@ -1,8 +1,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "core/base/error.h"
+#include "absl/time/time.h"
 #include "core/base/gather.h"
 #include "core/base/status_macros.h"
 #include "core/engine/bulk_write.h"
@@ -12,13 +11,26 @@
 namespace quarry {
 namespace {
 
-// The error of the whole call, which has no place for what was done before it.
-absl::Status WithRows(const BulkWriteResult::Part& part) {
-  if (part.rows == 0) return part.status;
-  const absl::Status told = WithMessage(
-      part.status, absl::StrCat(std::string(part.status.message()), "; ", part.rows, " rows in ", part.batches,
-                                " batches were written before (with a request_id, repeating the call goes on from there)"));
-  return WithFact(told, "rows", absl::StrCat(part.rows));
+// A caller whose deadline ends first would not learn what was written: so much of the time is kept for the answer.
+constexpr double kAnswerShare = 0.1;
+constexpr absl::Duration kAnswerMax = absl::Seconds(1);
+
+absl::Time WorkDeadline(const CallContext& ctx) {
+  return ctx.deadline - std::min(kAnswerMax, kAnswerShare * std::max(ctx.deadline - ctx.loop.Now(), absl::ZeroDuration()));
+}
+
+// True when the part is known to have written nothing.
+bool WroteNothing(const BulkWriteResult::Part& part) {
+  return part.rows == 0 && !part.status.ok() && !absl::IsUnknown(part.status) && !absl::IsDeadlineExceeded(part.status);
+}
+
+// The error of the whole call, where it has no better place: nothing was written, or a transaction ends with it.
+absl::Status ErrorOfAll(const std::vector<BulkWriteResult::Part>& parts, bool in_transaction) {
+  const bool failed = !parts.empty() && std::all_of(parts.begin(), parts.end(), [](const auto& part) { return !part.status.ok(); });
+  if (!failed) return absl::OkStatus();
+  const bool nothing = std::all_of(parts.begin(), parts.end(), WroteNothing);
+  const bool one = parts.size() == 1 && (in_transaction || parts.front().rows == 0);
+  return nothing || one ? parts.front().status : absl::OkStatus();
 }
 
 }  // namespace
@@ -45,19 +57,26 @@ Async<absl::StatusOr<BulkWriteResult>> Engine::WriteWhere(const BulkWriteOperati
   QUARRY_CO_ASSIGN_OR_RETURN(const BulkWritePlan plan, co_await PlanBulk(op, place, ctx));
   QUARRY_CO_RETURN_IF_ERROR(CheckTransactionShards(transaction_id, plan.route.shards.size()));
   const WriteNote note = NoteOf({op.table}, plan.route.shards, *place.snapshot);
+  CallContext work_ctx(ctx.loop);
+  work_ctx.deadline = WorkDeadline(ctx);
+  work_ctx.call_id = ctx.call_id;
+  ctx.stage = Stage::kQuery;
   std::vector<Async<absl::StatusOr<BulkShardResult>>> work;
   for (const ShardId id : plan.route.shards) {
     BulkShard shard;
     shard.shard = id;
     shard.dialect = place.snapshot->topology.shard(id).dialect;
     shard.batch_rows = op.batch_rows == 0 ? parts_.limits.bulk_rows : op.batch_rows;
-    shard.run = [this, &transaction_id, &ctx](Task task) { return RunOwnTask(std::move(task), transaction_id, ctx); };
+    shard.run = [this, &transaction_id, &work_ctx](Task task) {
+      return RunOwnTask(std::move(task), transaction_id, work_ctx);
+    };
     work.push_back(RunBulkShard(plan, op, std::move(shard), texts_));
   }
   GatherOptions options;
   options.width = parts_.limits.scatter_width;
   options.stop_at_first_error = false;
   std::vector<absl::StatusOr<BulkShardResult>> answers = co_await Gather(ctx.loop, std::move(work), options);
+  ctx.stage = work_ctx.stage;
   BulkWriteResult result;
   result.served_by.epoch = place.snapshot->topology.epoch();
   result.replayed = !answers.empty();
@@ -69,7 +88,7 @@ Async<absl::StatusOr<BulkWriteResult>> Engine::WriteWhere(const BulkWriteOperati
     if (answer->part.status.ok()) result.served_by.answered.push_back(answer->part.shard);
     result.parts.push_back(std::move(answer->part));
   }
-  if (!result.parts.empty() && result.served_by.answered.empty()) co_return WithRows(result.parts.front());
+  QUARRY_CO_RETURN_IF_ERROR(ErrorOfAll(result.parts, !transaction_id.empty()));
   co_return result;
 }
 

@@ -139,6 +139,48 @@ TEST_F(WriteWhereTest, LetsTheOtherShardsGoOnUnlessThereAreNone) {
   EXPECT_THAT(WriteWhere(one), HasReason(reason::kShardUnavailable));
 }
 
+TEST_F(WriteWhereTest, TellsWhatEachShardWroteAlsoWhenAllOfThemFail) {
+  Fill(Shops(200));
+  for (FaultBackend* shard : faults_) {
+    for (int i = 0; i < 2; ++i) shard->Inject(Fault::kNone);
+    shard->SetOptions({.error_before = 1});
+  }
+  ASSERT_OK_AND_ASSIGN(const BulkWriteResult result, WriteWhere(Mark(1)));
+  ASSERT_THAT(result.parts, SizeIs(3));
+  for (const BulkWriteResult::Part& part : result.parts) {
+    EXPECT_THAT(part.status, HasReason(reason::kShardUnavailable));
+    EXPECT_EQ(part.rows, 14);
+    EXPECT_EQ(part.batches, 2);
+  }
+  BulkWriteOperation one = Mark(1);
+  one.target.shards = {"s2"};
+  faults_[2]->Inject(Fault::kNone);
+  ASSERT_OK_AND_ASSIGN(const BulkWriteResult alone, WriteWhere(one));
+  EXPECT_EQ(alone.parts[0].rows, 7);
+  EXPECT_THAT(alone.parts[0].status, HasReason(reason::kShardUnavailable));
+}
+
+TEST_F(WriteWhereTest, SaysThatABatchIsInDoubtThoughAnotherShardWroteNothing) {
+  Fill(Shops(60));
+  for (FaultBackend* shard : faults_) shard->SetOptions({.error_before = 1});
+  faults_[1]->Inject(Fault::kErrorAfter);
+  ASSERT_OK_AND_ASSIGN(const BulkWriteResult result, WriteWhere(Mark(1)));
+  EXPECT_THAT(result.parts[0].status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(result.parts[1].status, StatusIs(absl::StatusCode::kUnknown));
+}
+
+TEST_F(WriteWhereTest, AnswersBeforeItsDeadlineWhenAShardHangs) {
+  Fill(Shops(60));
+  faults_[1]->Inject(Fault::kNone);
+  faults_[1]->Inject(Fault::kHang);
+  ctx_.deadline = loop_.Now() + absl::Seconds(1);
+  ASSERT_OK_AND_ASSIGN(const BulkWriteResult result, WriteWhere(Mark(1)));
+  EXPECT_LT(loop_.Now(), ctx_.deadline) << "else the caller would have left without the answer";
+  EXPECT_THAT(result.parts[1].status, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(result.parts[1].rows, 7);
+  EXPECT_EQ(result.parts[0].rows + result.parts[2].rows, 20);
+}
+
 TEST_F(WriteWhereTest, BelongsToItsTransaction) {
   Fill(Shops(60));
   const std::string id = *engine_->Begin(BeginOptions());
