@@ -242,6 +242,9 @@ Async<absl::StatusOr<TaskResult>> Attempt::Commit() {
   Leased leased = std::move(leased_);
   const absl::Status status =
       co_await CommitInBackground(core_, std::move(leased), batch, transaction_, ctx_.deadline);
+  // Nobody but this task was in the transaction, so another try is as good as the first.
+  const bool undone = absl::IsAborted(status) && ReasonOf(status) == reason::kTransactionEnded;
+  if (undone) co_return Unavailable(core_.options.shard, "the connection broke at the commit", absl::Milliseconds(100));
   if (!status.ok()) co_return status;
   co_return result;
 }

@@ -165,6 +165,30 @@ TEST_F(PostgresFaultTest, AWriteWithoutAGuardIsNeverReportedAsWhatItIsNot) {
   ExpectNothingLeased();
 }
 
+// A transaction of its own, whose COMMIT may be what does not arrive. Nothing was applied then: UNAVAILABLE, which is retried.
+TEST_F(PostgresFaultTest, AWriteOfSeveralStepsIsAppliedOrUnavailableOrUnknown) {
+  TcpGate gate(PostgresCluster::Shared().port());
+  Use(PostgresCluster::Shared(), gate.port());
+  int64_t undone = 0;
+  for (int64_t id = 0; id < 200; id += 2) {
+    Task task = OneStep(Sql("INSERT INTO t VALUES ($1)", {Value::Int64(id)}, true));
+    task.steps.push_back(OneStep(Sql("INSERT INTO t VALUES ($1)", {Value::Int64(id + 1)}, true)).steps.front());
+    // From before BEGIN to after COMMIT.
+    const auto bytes = static_cast<int64_t>(random_->Next() % 500);
+    random_->Next() % 4 == 0 ? gate.CutAfterBytesToClient(bytes) : gate.CutAfterBytesToServer(bytes);
+    const absl::Status status = Execute(task).status();
+    gate.Open();
+    if (absl::IsUnknown(status)) continue;
+    ASSERT_TRUE(status.ok() || absl::IsUnavailable(status)) << status;
+    undone += status.ok() ? 0 : 1;
+    EXPECT_EQ(Exists(id), status.ok()) << status;
+    EXPECT_EQ(Exists(id + 1), status.ok()) << status;
+    if (!status.ok()) RunOn(loop_, Pause(absl::Milliseconds(60)));
+  }
+  EXPECT_GT(undone, 15);
+  ExpectNothingLeased();
+}
+
 TEST_F(PostgresFaultTest, ACommitWhoseAnswerIsLostIsLookedUp) {
   TcpGate gate(PostgresCluster::Shared().port());
   Use(PostgresCluster::Shared(), gate.port());
