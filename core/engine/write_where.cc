@@ -26,8 +26,10 @@ bool WroteNothing(const BulkWriteResult::Part& part) {
 
 // The error of the whole call, where it has no better place: nothing was written, or a transaction ends with it.
 absl::Status ErrorOfAll(const std::vector<BulkWriteResult::Part>& parts, bool in_transaction) {
-  const bool failed = !parts.empty() && std::all_of(parts.begin(), parts.end(), [](const auto& part) { return !part.status.ok(); });
-  if (!failed) return absl::OkStatus();
+  if (parts.empty()) return absl::OkStatus();
+  for (const BulkWriteResult::Part& part : parts) {
+    if (part.status.ok()) return absl::OkStatus();
+  }
   const bool nothing = std::all_of(parts.begin(), parts.end(), WroteNothing);
   const bool one = parts.size() == 1 && (in_transaction || parts.front().rows == 0);
   return nothing || one ? parts.front().status : absl::OkStatus();
