@@ -99,12 +99,12 @@ DyingShards::DyingShards()
       }) {}
 
 DyingShards::~DyingShards() {
-  gateway_.reset();
-  servers_.clear();
   {
     const absl::MutexLock lock(&mutex_);
     stopped_ = true;
   }
+  gateway_.reset();
+  servers_.clear();
   second_.join();
 }
 
@@ -114,6 +114,11 @@ std::future<void> DyingShards::Later(std::function<void()> work) {
   const absl::MutexLock lock(&mutex_);
   work_.push_back(std::move(task));
   return done;
+}
+
+void DyingShards::Pass(absl::Duration time) {
+  const absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithTimeout(absl::Condition(&stopped_), time);
 }
 
 int64_t DyingShards::RowsOn(int shard) const { return std::count(shard_of_.begin() + 1, shard_of_.end(), shard); }
@@ -192,10 +197,10 @@ void DyingShards::ExpectCalm() {
 
 Killer::Killer(DyingShards& shards, int victim, Death death, absl::Duration after, absl::Duration pause)
     : done_(shards.Later([&shards, victim, death, after, pause] {
-        absl::SleepFor(after);
+        shards.Pass(after);
         shards.Kill(victim, death);
         if (pause == absl::InfiniteDuration()) return;
-        absl::SleepFor(pause);
+        shards.Pass(pause);
         EXPECT_THAT(shards.Revive(victim), IsOk());
       })) {}
 

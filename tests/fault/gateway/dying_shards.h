@@ -59,6 +59,8 @@ class DyingShards {
   // Runs on a second thread, one after the other. A server lives no longer than the thread that has started it, so this one
   // lives as long as they do.
   std::future<void> Later(std::function<void()> work);
+  // Lets time go by on the second thread: a moment of a death is a time, and no event tells it. Ends with this object.
+  void Pass(absl::Duration time);
   // No statement of a gateway runs on any shard, no session is in use, no breaker is open, and every row can be asked for.
   void ExpectCalm();
 
