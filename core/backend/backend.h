@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/backend/two_phase.h"
 #include "core/base/async.h"
 #include "core/base/context.h"
 #include "core/model/statement.h"
@@ -36,12 +38,9 @@ struct SessionOptions {
   bool transaction = true;
   bool read_only = false;  // Enforced by the database.
   Isolation isolation = Isolation::kDefault;  // SQLite is serializable whatever is asked.
-};
-
-// How a commit ended.
-struct CommitOutcome {
-  bool committed = false;
-  std::string warning;  // A server notice that weakens durability; empty is good.
+  // False: the caller ends the transaction when a step fails, so that none needs to be undone by itself. After a failed
+  // step the session may have ended.
+  bool undo_steps = true;
 };
 
 // One connection, leased to one user. Dropping it rolls back what is open and gives the connection back to its pool
@@ -58,9 +57,21 @@ class Session {
   // Control statements without parameters or rows: SAVEPOINT, ROLLBACK TO, RELEASE.
   virtual Async<absl::Status> Control(const std::string& sql, const CallContext& ctx) = 0;
   // Never cancelled: dropped while it runs, it finishes in the background. kUnknown COMMIT_OUTCOME_UNKNOWN when the
-  // outcome could not be looked up within the deadline.
-  virtual Async<absl::Status> Commit(const CallContext& ctx) = 0;
+  // outcome could not be looked up within the deadline, or when a server notice says that a standby has not confirmed it.
+  virtual Async<absl::Status> Commit(const CommitOptions& options, const CallContext& ctx) = 0;
   virtual Async<absl::Status> Rollback(const CallContext& ctx) = 0;
+
+  // ---- Several shards ----
+  // Whether the open transaction has written anything, or may have by a user's own SQL.
+  virtual bool wrote() const = 0;
+  // Claims a request id in the open transaction, before its other statements: nullopt, or the reply that is stored
+  // already, which waits for a transaction that holds the id now. kInvalidArgument REQUEST_ID_REUSED.
+  virtual Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext& ctx) = 0;
+  // Waits at the gate and passes it, shared, until the transaction ends. Prepare does so itself.
+  virtual Async<absl::Status> PassGate(const CallContext& ctx) = 0;
+  // Makes what was written a branch of `transaction`: durable, not visible, to be ended by TwoPhase::Finish. The session
+  // is over. Never cancelled. kUnknown: it may be prepared. Any other error: it is not, and nothing remains.
+  virtual Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) = 0;
 };
 
 // For health, metrics and `shards list`.
@@ -90,6 +101,7 @@ class Backend {
                                                                 const CallContext& ctx) = 0;
   // A cheap proof that the database answers.
   virtual Async<absl::Status> Ping(const CallContext& ctx) = 0;
+  virtual TwoPhase& two_phase() = 0;
   virtual BackendStats stats() const = 0;
 };
 

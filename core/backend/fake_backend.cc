@@ -63,24 +63,15 @@ Async<absl::StatusOr<TaskResult>> FakeBackend::Run(std::shared_ptr<State> state,
   const absl::Status in_time = co_await state->Take(ctx);
   QUARRY_CO_RETURN_IF_ERROR(in_time);
   if (task.guard.has_value()) {
-    const auto stored = state->replies.find(task.guard->request_id);
-    if (stored != state->replies.end()) {
-      if (stored->second.request_hash != task.guard->request_hash) {
-        co_return MakeError(absl::StatusCode::kInvalidArgument, reason::kRequestIdReused,
-                            "this request id belongs to another request");
-      }
-      TaskResult replay = stored->second.result;
-      replay.replayed = true;
-      co_return replay;
-    }
+    absl::StatusOr<std::optional<TaskResult>> stored = state->two_phase.state().Claim(*task.guard);
+    QUARRY_CO_RETURN_IF_ERROR(stored.status());
+    if (stored->has_value()) co_return **std::move(stored);
   }
   absl::StatusOr<TaskResult> answer = state->Answer(task);
   if (answer.ok() && task.writes()) {
     ++state->applied;
     if (task.guard.has_value()) {
-      Stored& reply = state->replies[task.guard->request_id];
-      reply.request_hash = task.guard->request_hash;
-      reply.result = *answer;
+      state->two_phase.state().replies[task.guard->request_id] = std::make_pair(task.guard->request_hash, *answer);
     }
   }
   co_return answer;
@@ -121,6 +112,7 @@ class FakeBackend::FakeSession final : public Session {
   Async<absl::StatusOr<StepResult>> Execute(const Step& step, const CallContext& ctx) override {
     Task task;
     task.steps.push_back(step);
+    wrote_ = wrote_ || task.writes();
     ++state_->calls;
     absl::StatusOr<TaskResult> result = co_await Run(state_, task, ctx);
     QUARRY_CO_RETURN_IF_ERROR(result.status());
@@ -143,9 +135,11 @@ class FakeBackend::FakeSession final : public Session {
     const absl::Status in_time = co_await state_->Take(ctx);
     co_return in_time;
   }
-  Async<absl::Status> Commit(const CallContext& ctx) override {
+  Async<absl::Status> Commit(const CommitOptions& options, const CallContext& ctx) override {
     const absl::Status in_time = co_await state_->Take(ctx);
     QUARRY_CO_RETURN_IF_ERROR(in_time);
+    const absl::Status stored = state_->two_phase.state().Commit(options);
+    QUARRY_CO_RETURN_IF_ERROR(stored);
     if (std::exchange(in_transaction_, false)) ++state_->commits;
     co_return absl::OkStatus();
   }
@@ -153,10 +147,23 @@ class FakeBackend::FakeSession final : public Session {
     if (std::exchange(in_transaction_, false)) ++state_->rollbacks;
     co_return absl::OkStatus();
   }
+  bool wrote() const override { return wrote_; }
+  Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext&) override {
+    co_return state_->two_phase.state().Claim(guard);
+  }
+  Async<absl::Status> PassGate(const CallContext&) override { co_return state_->two_phase.state().Before("PassGate"); }
+  Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) override {
+    const absl::Status in_time = co_await state_->Take(ctx);
+    QUARRY_CO_RETURN_IF_ERROR(in_time);
+    const absl::Status prepared = state_->two_phase.state().Prepare(transaction);
+    if (prepared.ok() || absl::IsUnknown(prepared)) in_transaction_ = false;
+    co_return prepared;
+  }
 
  private:
   const std::shared_ptr<State> state_;
   bool in_transaction_;
+  bool wrote_ = false;
 };
 
 Async<absl::StatusOr<TaskResult>> FakeBackend::Execute(const Task& task, const CallContext& ctx) {

@@ -14,6 +14,7 @@
 
 #include "absl/time/time.h"
 #include "core/backend/backend.h"
+#include "core/backend/fake_two_phase.h"
 
 namespace quarry {
 
@@ -40,6 +41,7 @@ class FakeBackend final : public Backend {
   Async<absl::StatusOr<std::unique_ptr<Session>>> Lease(const SessionOptions& options,
                                                         const CallContext& ctx) override;
   Async<absl::Status> Ping(const CallContext& ctx) override;
+  FakeTwoPhase& two_phase() override { return state_->two_phase; }
   BackendStats stats() const override;
 
   // How often each was begun.
@@ -58,10 +60,6 @@ class FakeBackend final : public Backend {
  private:
   class FakeSession;
   class FakeStream;
-  struct Stored {
-    uint64_t request_hash = 0;
-    TaskResult result;
-  };
   // Shared with the sessions.
   struct State {
     Script script;
@@ -70,7 +68,7 @@ class FakeBackend final : public Backend {
     absl::Status ping_status;
     absl::Duration delay = absl::ZeroDuration();
     std::deque<absl::Duration> delays;
-    std::map<std::string, Stored> replies;
+    FakeTwoPhase two_phase;
     int64_t calls = 0;
     int64_t leases = 0;
     int64_t pings = 0;

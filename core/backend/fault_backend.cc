@@ -100,11 +100,11 @@ class FaultBackend::FaultSession final : public Session {
     if (fault == Fault::kErrorAfter) co_return Unreachable();
     co_return result;
   }
-  Async<absl::Status> Commit(const CallContext& ctx) override {
+  Async<absl::Status> Commit(const CommitOptions& options, const CallContext& ctx) override {
     const Fault fault = schedule_->Draw();
     const absl::Status before = co_await Before(fault, schedule_->options.delay_time, ctx);
     QUARRY_CO_RETURN_IF_ERROR(before);
-    const absl::Status result = co_await next_->Commit(ctx);
+    const absl::Status result = co_await next_->Commit(options, ctx);
     if (fault == Fault::kErrorAfter) {
       co_return MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown,
                           "injected: the connection was lost during the commit");
@@ -112,6 +112,34 @@ class FaultBackend::FaultSession final : public Session {
     co_return result;
   }
   Async<absl::Status> Rollback(const CallContext& ctx) override { return next_->Rollback(ctx); }
+  bool wrote() const override { return next_->wrote(); }
+  Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext& ctx) override {
+    const Fault fault = schedule_->Draw();
+    const absl::Status before = co_await Before(fault, schedule_->options.delay_time, ctx);
+    QUARRY_CO_RETURN_IF_ERROR(before);
+    absl::StatusOr<std::optional<TaskResult>> result = co_await next_->Claim(guard, ctx);
+    if (fault == Fault::kErrorAfter) co_return Unreachable();
+    co_return result;
+  }
+  Async<absl::Status> PassGate(const CallContext& ctx) override {
+    const Fault fault = schedule_->Draw();
+    const absl::Status before = co_await Before(fault, schedule_->options.delay_time, ctx);
+    QUARRY_CO_RETURN_IF_ERROR(before);
+    const absl::Status result = co_await next_->PassGate(ctx);
+    if (fault == Fault::kErrorAfter) co_return Unreachable();
+    co_return result;
+  }
+  Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) override {
+    const Fault fault = schedule_->Draw();
+    const absl::Status before = co_await Before(fault, schedule_->options.delay_time, ctx);
+    QUARRY_CO_RETURN_IF_ERROR(before);
+    const absl::Status result = co_await next_->Prepare(transaction, ctx);
+    if (fault == Fault::kErrorAfter) {
+      co_return MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown,
+                          "injected: the connection was lost while the branch was prepared");
+    }
+    co_return result;
+  }
 
  private:
   std::unique_ptr<Session> next_;

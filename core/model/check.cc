@@ -17,6 +17,13 @@ absl::Status RowMissing(const Check& check) {
                    absl::StrCat("table ", check.table, " has no row with this key"), {{"table", check.table}});
 }
 
+absl::Status Fenced(const Check& check) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, reason::kLockLost,
+                   absl::StrCat("a holder with a higher token has written under lock \"", check.table, "\" since: the write's "
+                                "own token is out of date and nothing was written; acquire the lock again and start over"),
+                   {{"lock", check.table}});
+}
+
 absl::Status OverLimit(const char* field, int64_t limit) {
   return MakeError(absl::StatusCode::kResourceExhausted, reason::kLimitExceeded,
                    absl::StrCat("the statement returns more than ", field, " = ", limit,
@@ -61,6 +68,8 @@ absl::Status EvaluateCheck(const Check& check, const StatementResult& result) {
                        {{"table", check.table}});
     case Check::Kind::kRowsWithin:
       return CheckBounds(check.bounds, static_cast<int64_t>(result.batch.rows.size()), ByteSize(result.batch.rows));
+    case Check::Kind::kFence:
+      return result.batch.rows.empty() ? Fenced(check) : absl::OkStatus();
   }
   return absl::OkStatus();
 }

@@ -32,12 +32,21 @@ struct Freshness {
 };
 
 // Rows by key: one for Get, many for BatchGet.
+// What a read by key holds of its rows until its transaction ends. SQLite's transactions that may write hold all of the file.
+enum class RowLock : uint8_t {
+  kNone,
+  kShare,   // Nobody else changes them.
+  kUpdate,  // Nobody else changes them or locks them.
+};
+
 struct ReadOperation {
   std::string table;
   std::vector<KeyInput> keys;
   std::vector<std::string> columns;  // Empty: all.
+  RowLock lock = RowLock::kNone;     // In a transaction only.
   Target target;                     // Overrides the route of a reference table's read; else empty.
   bool allow_partial = false;        // A shard that does not answer is reported instead of failing the read.
+  bool snapshot = false;             // All keys are read at one cut over their shards.
   Freshness freshness;
 };
 
@@ -66,12 +75,20 @@ struct Mutation {
   std::vector<GeneratedColumn> generate;
 };
 
+// Under which lock a write is made. A shard refuses it once it has seen a higher token of that lock.
+struct LockFence {
+  std::string lock;   // Empty: none.
+  int64_t token = 0;
+  bool empty() const { return lock.empty(); }
+};
+
 struct WriteOperation {
   std::vector<Mutation> mutations;
   Atomicity atomicity = Atomicity::kAll;
   bool single_shard = false;  // Refuses a second shard even where several would be allowed.
   std::string request_id;     // Empty: not repeatable.
   uint64_t request_hash = 0;
+  LockFence fence;
   // Paths of errors: "" for the one-mutation forms ("record.price"), "mutations[%d]." for the others.
   bool indexed_paths = false;
 };
@@ -91,11 +108,21 @@ struct RawSqlOperation {
 
 // ---- Results ----
 
+// What a read is sure to see.
+enum class ReadLevel : uint8_t {
+  kNone,            // No rows were read.
+  kPerShard,        // Each shard at a moment of its own.
+  kReadYourWrites,  // The same, after every write that was acknowledged before the call.
+  kSnapshot,        // One cut: every commit over several shards whole or not at all.
+  kStrictSnapshot,  // The same, and commits of single shards in their order.
+};
+
 struct ServedBy {
   std::vector<ShardId> asked;
   std::vector<ShardId> answered;
   Epoch epoch{};
   std::optional<absl::Duration> age;  // Of an answer that was given before and kept.
+  ReadLevel level = ReadLevel::kNone;
 };
 
 // A row read or returned by key. `row` holds the asked columns.
@@ -129,6 +156,8 @@ struct WriteResult {
   std::vector<MutationResult> mutations;  // One per mutation, in order.
   bool replayed = false;                  // Every shard's part was the stored one.
   ServedBy served_by;
+  std::string transaction_id;  // Of a commit over several shards; "" when one needed none.
+  bool unfinished = false;     // Committed for certain, though some shard still has to make it visible.
 };
 
 }  // namespace quarry

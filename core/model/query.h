@@ -39,6 +39,7 @@ struct QueryOperation {
   int64_t offset = 0;
   Target target;
   bool allow_partial = false;
+  bool snapshot = false;  // At one cut over all shards; excludes allow_partial.
   ScatterBounds bounds;
   std::string resume_token;  // Goes on where the batch with this token ended. Query only.
   // Over everything that decides which rows come and in which order; a token of another request is refused.
@@ -128,6 +129,7 @@ struct AggregateOperation {
   int64_t offset = 0;
   Target target;
   bool allow_partial = false;
+  bool snapshot = false;  // At one cut over all shards; excludes allow_partial.
   ScatterBounds bounds;
   Freshness freshness;
   std::string question;  // As of ListOperation.
@@ -145,6 +147,7 @@ struct BulkWriteOperation {
   int64_t batch_rows = 0;    // 0: as configured.
   std::string request_id;
   uint64_t request_hash = 0;
+  LockFence fence;
 };
 
 struct BulkWriteResult {

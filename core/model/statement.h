@@ -31,6 +31,7 @@ struct Check {
     kNoRow,        // No row returned, else kAlreadyExists ROW_EXISTS.
     kEtag,         // As kRowRequired, and EtagOf(first row) == etag, else kAborted ETAG_MISMATCH.
     kRowsWithin,   // No more rows and bytes returned than the bounds, else kResourceExhausted LIMIT_EXCEEDED.
+    kFence,        // At least one row returned, else kFailedPrecondition LOCK_LOST: `table` is the name of the lock.
   };
   Kind kind = Kind::kNone;
   std::string etag;
@@ -57,6 +58,8 @@ struct Statement {
   std::shared_ptr<const std::vector<ColumnType>> result_types;
   bool returns_rows = false;
   bool writes = false;
+  bool locks = false;  // Takes locks on what it reads: shards are asked in order.
+  bool own_tables = false;  // Of Quarry's own tables, which the backend makes where they are missing.
   bool raw = false;  // A user's own SQL: never on shared connections or on the loop's own thread.
   Check check;
   std::shared_ptr<const ManyKeysForm> many;  // Null where there is none.
@@ -103,6 +106,14 @@ struct Task {
   std::vector<Step> steps;
   Atomicity atomicity = Atomicity::kAll;
   std::optional<RequestGuard> guard;
+  bool uses_own_tables() const {
+    for (const Step& step : steps) {
+      for (const Statement& statement : step.statements) {
+        if (statement.own_tables) return true;
+      }
+    }
+    return false;
+  }
   bool writes() const {
     for (const Step& step : steps) {
       for (const Statement& statement : step.statements) {

@@ -95,14 +95,29 @@ class BreakerBackend::CountedSession final : public Session {
     call.Record(result);
     co_return result;
   }
-  Async<absl::Status> Commit(const CallContext& ctx) override {
+  Async<absl::Status> Commit(const CommitOptions& options, const CallContext& ctx) override {
     Admitted call(state_->breaker, state_->observer, ctx);
-    absl::Status result = co_await next_->Commit(ctx);
+    absl::Status result = co_await next_->Commit(options, ctx);
     call.Record(result);
     co_return result;
   }
   // A failed rollback says nothing: the connection may be gone for a reason that has been counted.
   Async<absl::Status> Rollback(const CallContext& ctx) override { return next_->Rollback(ctx); }
+  bool wrote() const override { return next_->wrote(); }
+  Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext& ctx) override {
+    Admitted call(state_->breaker, state_->observer, ctx);
+    absl::StatusOr<std::optional<TaskResult>> result = co_await next_->Claim(guard, ctx);
+    call.Record(result.status());
+    co_return result;
+  }
+  // Who waits at the gate waits for readers, which says nothing of the shard.
+  Async<absl::Status> PassGate(const CallContext& ctx) override { return next_->PassGate(ctx); }
+  Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) override {
+    Admitted call(state_->breaker, state_->observer, ctx);
+    absl::Status result = co_await next_->Prepare(transaction, ctx);
+    call.Record(result);
+    co_return result;
+  }
 
  private:
   std::unique_ptr<Session> next_;

@@ -24,6 +24,7 @@ class BreakerBackend final : public Backend {
   // Never refused, and counts like a call: whatever else takes the probes, pings find out that the shard
   // is back.
   Async<absl::Status> Ping(const CallContext& ctx) override;
+  TwoPhase& two_phase() override { return next_->two_phase(); }
   BackendStats stats() const override { return next_->stats(); }
 
   const Breaker& breaker() const;

@@ -32,6 +32,7 @@ class LimiterBackend final : public Backend {
                                                         const CallContext& ctx) override;
   // Always let through.
   Async<absl::Status> Ping(const CallContext& ctx) override { return next_->Ping(ctx); }
+  TwoPhase& two_phase() override { return next_->two_phase(); }
   BackendStats stats() const override { return next_->stats(); }
 
   int64_t calls_under_way() const { return calls_; }

@@ -53,15 +53,34 @@ class MeteredSession final : public Session {
     measure.EndWith(result);
     co_return result;
   }
-  Async<absl::Status> Commit(const CallContext& ctx) override {
+  Async<absl::Status> Commit(const CommitOptions& options, const CallContext& ctx) override {
     Measure measure(observer_, CallKind::kCommit, ctx);
-    absl::Status result = co_await next_->Commit(ctx);
+    absl::Status result = co_await next_->Commit(options, ctx);
     measure.EndWith(result);
     co_return result;
   }
   Async<absl::Status> Rollback(const CallContext& ctx) override {
     Measure measure(observer_, CallKind::kRollback, ctx);
     absl::Status result = co_await next_->Rollback(ctx);
+    measure.EndWith(result);
+    co_return result;
+  }
+  bool wrote() const override { return next_->wrote(); }
+  Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext& ctx) override {
+    Measure measure(observer_, CallKind::kSessionStep, ctx);
+    absl::StatusOr<std::optional<TaskResult>> result = co_await next_->Claim(guard, ctx);
+    measure.EndWith(result.status());
+    co_return result;
+  }
+  Async<absl::Status> PassGate(const CallContext& ctx) override {
+    Measure measure(observer_, CallKind::kControl, ctx);
+    absl::Status result = co_await next_->PassGate(ctx);
+    measure.EndWith(result);
+    co_return result;
+  }
+  Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) override {
+    Measure measure(observer_, CallKind::kPrepare, ctx);
+    absl::Status result = co_await next_->Prepare(transaction, ctx);
     measure.EndWith(result);
     co_return result;
   }

@@ -19,6 +19,7 @@ class MeteredBackend final : public Backend {
   Async<absl::StatusOr<std::unique_ptr<Session>>> Lease(const SessionOptions& options,
                                                         const CallContext& ctx) override;
   Async<absl::Status> Ping(const CallContext& ctx) override;
+  TwoPhase& two_phase() override { return next_->two_phase(); }
   BackendStats stats() const override { return next_->stats(); }
 
  private:

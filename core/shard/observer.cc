@@ -18,6 +18,8 @@ const char* CallKindName(CallKind kind) {
       return "stream";
     case CallKind::kControl:
       return "control";
+    case CallKind::kPrepare:
+      return "prepare";
     case CallKind::kCommit:
       return "commit";
     case CallKind::kRollback:

@@ -16,6 +16,7 @@ enum class CallKind : uint8_t {
   kSessionStep,
   kStream,
   kControl,
+  kPrepare,
   kCommit,
   kRollback,
 };

@@ -34,6 +34,7 @@ class RetryBackend final : public Backend {
                                                         const CallContext& ctx) override;
   // Not tried again: its answer is news either way.
   Async<absl::Status> Ping(const CallContext& ctx) override { return next_->Ping(ctx); }
+  TwoPhase& two_phase() override { return next_->two_phase(); }
   BackendStats stats() const override { return next_->stats(); }
 
  private:

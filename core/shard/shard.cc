@@ -28,6 +28,7 @@ class DecoratedShard final : public ShardBackend {
     return chain_->Lease(options, ctx);
   }
   Async<absl::Status> Ping(const CallContext& ctx) override { return chain_->Ping(ctx); }
+  TwoPhase& two_phase() override { return chain_->two_phase(); }
   BackendStats stats() const override { return chain_->stats(); }
   ShardHealthReport health() const override { return health_.report(); }
 

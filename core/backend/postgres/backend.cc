@@ -9,8 +9,11 @@
 #include "core/backend/postgres/core.h"
 #include "core/backend/postgres/errors.h"
 #include "core/backend/postgres/pipeline.h"
+#include "core/backend/postgres/schema.h"
 #include "core/backend/postgres/session.h"
 #include "core/backend/postgres/task.h"
+#include "core/backend/postgres/two_phase.h"
+#include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/model/check.h"
 
@@ -19,6 +22,7 @@ namespace {
 
 // Statements that one connection takes before the next is used.
 constexpr size_t kSharedMax = 32;
+constexpr char kUndefinedTable[] = "42P01";
 
 // A step that may run as one autocommit statement on a shared connection.
 bool StandsAlone(const Step& step) {
@@ -27,7 +31,7 @@ bool StandsAlone(const Step& step) {
 
 class PostgresBackend final : public Backend {
  public:
-  PostgresBackend(Loop& loop, PostgresOptions options) : core_(loop, std::move(options)), writer_(core_, true) {
+  PostgresBackend(Loop& loop, PostgresOptions options) : core_(loop, std::move(options)), writer_(core_, true), two_phase_(core_) {
     for (int64_t i = 0; i < std::max<int64_t>(core_.options.pipelines, 1); ++i) {
       readers_.push_back(std::make_unique<Pipeline>(core_, false));
     }
@@ -36,6 +40,7 @@ class PostgresBackend final : public Backend {
   Async<absl::StatusOr<TaskResult>> Execute(const Task& task, const CallContext& ctx) override;
   Async<absl::StatusOr<std::unique_ptr<Session>>> Lease(const SessionOptions& options, const CallContext& ctx) override;
   Async<absl::Status> Ping(const CallContext& ctx) override;
+  TwoPhase& two_phase() override { return two_phase_; }
   BackendStats stats() const override;
 
  private:
@@ -44,10 +49,14 @@ class PostgresBackend final : public Backend {
   Async<std::vector<StepResult>> RunShared(const Task& task, size_t first, size_t count, const CallContext& ctx);
   Async<StepResult> RunExclusive(const Step& step, const CallContext& ctx);
   Async<absl::StatusOr<TaskResult>> ExecuteEach(const Task& task, const CallContext& ctx);
+  Async<absl::StatusOr<TaskResult>> ExecutePlain(const Task& task, const CallContext& ctx);
+  // Of Quarry's own tables, which are made where they are missing.
+  Async<absl::StatusOr<TaskResult>> ExecuteOwn(const Task& task, const CallContext& ctx);
   Async<absl::StatusOr<TaskResult>> ExecuteReads(const Task& task, const CallContext& ctx);
 
   Core core_;
   Pipeline writer_;
+  PostgresTwoPhase two_phase_;
   std::vector<std::unique_ptr<Pipeline>> readers_;
 };
 
@@ -124,8 +133,21 @@ Async<absl::StatusOr<TaskResult>> PostgresBackend::ExecuteReads(const Task& task
   co_return result;
 }
 
+Async<absl::StatusOr<TaskResult>> PostgresBackend::ExecuteOwn(const Task& task, const CallContext& ctx) {
+  const absl::Status ready = co_await EnsureTables(core_, OwnTables::kAll, ctx.deadline);
+  if (!ready.ok()) co_return ready;
+  absl::StatusOr<TaskResult> result = co_await ExecutePlain(task, ctx);
+  if (!result.ok() && DetailOf(result.status()).facts["sqlstate"] == kUndefinedTable) core_.tables_ready = false;
+  co_return result;
+}
+
 Async<absl::StatusOr<TaskResult>> PostgresBackend::Execute(const Task& task, const CallContext& ctx) {
   ctx.stage = Stage::kQueue;
+  if (task.uses_own_tables()) return ExecuteOwn(task, ctx);
+  return ExecutePlain(task, ctx);
+}
+
+Async<absl::StatusOr<TaskResult>> PostgresBackend::ExecutePlain(const Task& task, const CallContext& ctx) {
   if (task.guard.has_value()) return RunGuarded(core_, task, ctx);
   if (task.atomicity == Atomicity::kEach) return ExecuteEach(task, ctx);
   const bool alone = std::all_of(task.steps.begin(), task.steps.end(), StandsAlone);
@@ -165,7 +187,7 @@ Async<absl::Status> PostgresBackend::Ping(const CallContext& ctx) {
 
 BackendStats PostgresBackend::stats() const {
   BackendStats stats;
-  stats.sessions_open = core_.leased_open + (writer_.open() ? 1 : 0);
+  stats.sessions_open = core_.leased_open + two_phase_.sessions_open() + (writer_.open() ? 1 : 0);
   stats.sessions_leased = core_.pool.leased();
   stats.waiters = core_.pool.waiting();
   stats.sessions_max = core_.options.sessions_max;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/backend/postgres/errors.h"
@@ -213,7 +214,8 @@ void Connection::TakeRows(InFlight* flight, const PGresult* result) {
     }
   }
   const std::string_view tag = PQcmdStatus(const_cast<PGresult*>(result));
-  if (tag == "ROLLBACK" && command.sql == "COMMIT") {
+  // What cannot be committed or prepared is rolled back, which counts as success.
+  if (tag == "ROLLBACK" && (command.sql == "COMMIT" || absl::StartsWith(command.sql, "PREPARE TRANSACTION "))) {
     out.status = MakeError(absl::StatusCode::kAborted, reason::kTransactionEnded,
                            absl::StrCat("shard ", shard_, ": the transaction had failed before and was rolled back"),
                            {{"shard", shard_}});

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/backend/postgres/errors.h"
+#include "core/backend/postgres/requests.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 
@@ -15,6 +16,22 @@ constexpr absl::Duration kBackoffFirst = absl::Milliseconds(50);
 constexpr absl::Duration kBackoffMax = absl::Seconds(1);
 // How long a connection may take to come clean before it is closed instead.
 constexpr absl::Duration kCleanMax = absl::Seconds(2);
+// A transaction that does nothing ends before anybody forgets that recovery has decided against it: within an hour, and
+// abort rows are kept for two at least (transactions.outcome_keep). A server or a role with a lower bound keeps it.
+constexpr char kBoundIdle[] =
+    "SELECT set_config(name, '1h', false) FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout' AND "
+    "(setting = '0' OR setting::bigint > 3600000)";
+// A statement of a gateway that is gone ends too, and lets go of its locks: from PostgreSQL 14 on.
+constexpr char kWatchClient[] =
+    "SELECT set_config(name, '2s', false) FROM pg_settings WHERE name = 'client_connection_check_interval' AND setting = '0'";
+
+// What leased sessions are set to.
+BatchPtr SessionSettings() {
+  auto batch = std::make_shared<Batch>();
+  batch->commands.push_back(Plain(kBoundIdle));
+  batch->commands.push_back(Plain(kWatchClient));
+  return batch;
+}
 
 LeasePoolOptions PoolOptions(const PostgresOptions& options) {
   LeasePoolOptions pool;
@@ -77,6 +94,12 @@ Async<absl::StatusOr<std::unique_ptr<Connection>>> Core::Connect(ConnectionUse u
   }
   const absl::Time last = std::min(deadline, now + options.connect_timeout);
   absl::StatusOr<std::unique_ptr<Connection>> opened = co_await Connection::Open(loop, connect, last);
+  if (opened.ok() && use == ConnectionUse::kLeased) {
+    const BatchPtr bound = SessionSettings();
+    const bool in_time = co_await (*opened)->Run(bound, last);
+    if (!in_time) opened = Unavailable(options.shard, "no connection in time", absl::Milliseconds(200));
+    if (bound->lost) opened = Unavailable(options.shard, bound->lost_cause, absl::Milliseconds(200));
+  }
   if (opened.ok()) {
     failures_ = 0;
     next_attempt_ = absl::InfinitePast();
@@ -110,6 +133,11 @@ void Core::GiveBack(std::unique_ptr<Connection> connection) {
     return;
   }
   background.Run(Recycle(std::move(connection)));
+}
+
+void Core::StartPurge() {
+  if (std::exchange(purging_, true)) return;
+  background.Run(PurgeForever(this));
 }
 
 void Core::StartInterrupt(Connection* connection) {
@@ -170,8 +198,10 @@ Async<bool> Core::Clean(Connection* connection) {
     // Cannot share its Sync with anything.
     const auto discard = std::make_shared<Batch>();
     discard->commands.push_back(Plain("DISCARD ALL"));
-    const bool discarded = co_await connection->Run(discard, deadline);
-    if (!discarded || !discard->FirstError().ok()) co_return false;
+    const BatchPtr bound = SessionSettings();
+    connection->Send(discard);
+    const bool discarded = co_await connection->Run(bound, deadline);
+    if (!discarded || !discard->FirstError().ok() || !bound->FirstError().ok()) co_return false;
     connection->ForgetAll();
     connection->dirty = false;
   }
@@ -206,72 +236,6 @@ Async<absl::StatusOr<Leased>> Lease(Core& core, const CallContext& ctx) {
   leased.Put(std::move(connection));
   ctx.stage = Stage::kQuery;
   co_return leased;
-}
-
-namespace {
-
-// How a transaction ended whose COMMIT was not answered.
-Async<absl::Status> LookUp(Core* core, std::string transaction, std::string cause) {
-  const absl::Time last = core->loop.Now() + absl::Minutes(1);
-  while (core->loop.Now() < last) {
-    absl::StatusOr<std::unique_ptr<Connection>> opened = co_await core->Connect(ConnectionUse::kShared, last);
-    if (opened.ok()) {
-      const auto batch = std::make_shared<Batch>();
-      batch->commands.push_back(Plain(absl::StrCat("SELECT pg_xact_status('", transaction, "'::xid8)")));
-      const bool answered = co_await (*opened)->Run(batch, last);
-      if (answered && !batch->lost) {
-        const std::vector<Row>& rows = batch->results[0].result.batch.rows;
-        const std::string verdict = rows.empty() || rows[0][0].is_null() ? "" : rows[0][0].text();
-        if (verdict == "committed") co_return absl::OkStatus();
-        if (verdict == "aborted") {
-          co_return MakeError(absl::StatusCode::kAborted, reason::kTransactionEnded,
-                              absl::StrCat("shard ", core->options.shard, ": the connection broke at the commit and the "
-                                           "transaction was rolled back; run it again"),
-                              {{"shard", core->options.shard}});
-        }
-        if (verdict != "in progress") break;
-      }
-    }
-    const absl::Time next = core->loop.Now() + absl::Milliseconds(50);
-    SleepUntil pause(core->loop, next);
-    co_await pause;
-  }
-  co_return CommitUnknown(core->options.shard, transaction, cause);
-}
-
-Async<void> FinishCommit(Core* core, Leased leased, BatchPtr batch, std::string transaction,
-                         Completer<absl::Status> done) {
-  batch->commits = true;
-  co_await leased->Run(batch, absl::InfiniteFuture());
-  absl::Status status = batch->FirstError();
-  if (batch->lost) {
-    leased.Put(nullptr);
-    --core->leased_open;
-    if (transaction.empty()) {
-      status = Unavailable(core->options.shard, batch->lost_cause, absl::Milliseconds(100));
-    } else {
-      status = co_await LookUp(core, transaction, batch->lost_cause);
-    }
-  } else if (status.ok() && batch->weak_commit) {
-    status = CommitUnknown(core->options.shard, transaction,
-                           "the server gave up waiting for a synchronous standby; it is committed on the primary only");
-  }
-  done.Set(std::move(status));
-}
-
-}  // namespace
-
-Async<absl::Status> CommitInBackground(Core& core, Leased leased, BatchPtr batch, std::string transaction,
-                                       absl::Time deadline) {
-  Completer<absl::Status> done(core.loop);
-  const std::string shard = core.options.shard;
-  const Timer timer(core.loop, deadline, [done, shard, transaction]() mutable {
-    done.Set(CommitUnknown(shard, transaction, "the deadline ended during the commit, which goes on"));
-  });
-  core.background.Run(FinishCommit(&core, std::move(leased), std::move(batch), std::move(transaction), done));
-  Future<absl::Status> future = done.future();
-  absl::Status status = co_await future;
-  co_return status;
 }
 
 }  // namespace quarry::postgres

@@ -55,6 +55,8 @@ class Core {
   void StartInterrupt(Connection* connection);
   // Waits until nothing runs on `connection` and no interrupt is on its way to it.
   Async<bool> Settle(Connection* connection, absl::Time deadline);
+  // From now on old request ids are forgotten.
+  void StartPurge();
 
   Loop& loop;  // Outlives this.
   const PostgresOptions options;
@@ -70,6 +72,8 @@ class Core {
   // Request ids that a call of this loop is at, and who waits for it to end.
   absl::flat_hash_map<std::string, std::vector<Completer<bool>>> requests_at_work;
   bool requests_ready = false;  // The table of request ids is known to be there.
+  bool tables_ready = false;    // And the other tables of schema quarry.
+  bool two_phase_checked = false;  // The server is known to be fit for transactions over several shards.
 
  private:
   Async<void> SendInterrupt(int pid, std::shared_ptr<Interrupt> interrupt);
@@ -77,6 +81,7 @@ class Core {
   Async<bool> Clean(Connection* connection);
   void Close(std::unique_ptr<Connection> connection);
 
+  bool purging_ = false;
   int failures_ = 0;
   absl::Time next_attempt_ = absl::InfinitePast();
   absl::Status last_failure_;
@@ -107,11 +112,5 @@ class Leased {
 
 // A place in the pool with an open connection in it.
 Async<absl::StatusOr<Leased>> Lease(Core& core, const CallContext& ctx);
-
-// Runs a batch whose last command is COMMIT to its end, whatever becomes of the caller, and gives the connection back.
-// A connection that is lost on the way has its outcome looked up by `transaction` (PostgreSQL's own id; "" when
-// nothing was written). kUnknown COMMIT_OUTCOME_UNKNOWN when the deadline ends first.
-Async<absl::Status> CommitInBackground(Core& core, Leased leased, BatchPtr batch, std::string transaction,
-                                       absl::Time deadline);
 
 }  // namespace quarry::postgres

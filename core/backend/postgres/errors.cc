@@ -26,6 +26,16 @@ std::string KeyColumns(const std::string& detail) {
   return absl::StrReplaceAll(detail.substr(open + 1, close - open - 1), {{", ", ","}});
 }
 
+// M of "Process N waits for ShareLock on transaction M; blocked by process P.": the first line is about the one that was
+// stopped.
+std::string Blocker(const std::string& detail) {
+  constexpr std::string_view kBefore = " on transaction ";
+  const size_t at = detail.substr(0, detail.find('\n')).find(kBefore);
+  if (at == std::string::npos) return "";
+  const size_t first = at + kBefore.size();
+  return detail.substr(first, detail.find_first_not_of("0123456789", first) - first);
+}
+
 struct Mapped {
   absl::StatusCode code;
   const char* reason;
@@ -85,6 +95,11 @@ Mapped BadSql(const ServerError& error) {
 
 Mapped Resources(const ServerError& error) {
   const auto code = absl::StatusCode::kResourceExhausted;
+  if (error.of_prepare) {
+    return {code, reason::kPoolExhausted,
+            "all prepared transactions that the server can keep are in use: retry later, raise max_prepared_transactions "
+            "(needs a restart), or end those that are left over"};
+  }
   if (error.sqlstate == "53300") {
     return {code, reason::kPoolExhausted, "the database has no connection left; raise max_connections or use fewer"};
   }
@@ -103,7 +118,14 @@ Mapped Map(const ServerError& error) {
     return {Code::kAborted, reason::kSerializationFailure, "a table's definition has just changed; run it again"};
   }
   if (state == "40P01") {
-    return {Code::kAborted, reason::kDeadlock, "the database ended a deadlock by stopping this; run it again"};
+    const std::string with = error.blocker.empty() ? "" : absl::StrCat(" with transaction ", error.blocker);
+    return {Code::kAborted, reason::kDeadlock,
+            absl::StrCat("the database ended a deadlock", with, " by stopping this; run it again")};
+  }
+  if (error.of_prepare && state == "55000") {
+    return {Code::kFailedPrecondition, reason::kTwoPhaseUnavailable,
+            "the server keeps no prepared transactions: set max_prepared_transactions to at least the number of "
+            "transactions at a time, and restart it"};
   }
   if (state == "55P03") {
     return {Code::kAborted, reason::kSerializationFailure, "a lock was not free in time; run it again"};
@@ -150,6 +172,9 @@ ServerError ReadServerError(const PGresult* result) {
   error.table = Diagnostic(result, PG_DIAG_TABLE_NAME);
   error.column = Diagnostic(result, PG_DIAG_COLUMN_NAME);
   if (error.sqlstate == "23505") error.key_columns = KeyColumns(Diagnostic(result, PG_DIAG_MESSAGE_DETAIL));
+  if (error.sqlstate == "40P01") error.blocker = Blocker(Diagnostic(result, PG_DIAG_MESSAGE_DETAIL));
+  error.of_prepare = (error.sqlstate == "53200" || error.sqlstate == "55000") &&
+                     Diagnostic(result, PG_DIAG_SOURCE_FUNCTION) == "MarkAsPreparing";
   error.stale_plan = error.sqlstate == "26000" || (error.sqlstate == "0A000" &&
                      Diagnostic(result, PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery");
   return error;
@@ -168,6 +193,8 @@ absl::Status StatusOf(const ServerError& error, const std::string& shard) {
   add("table", error.table);
   add("column", error.column);
   add("columns", error.key_columns);
+  add("blocking_transaction", error.blocker);
+  if (error.of_prepare) add("setting", "max_prepared_transactions");
   if (error.stale_plan) add(kStaleFact, "true");
   if (mapped.code == absl::StatusCode::kUnavailable || mapped.code == absl::StatusCode::kResourceExhausted) {
     detail.retry_after = absl::Milliseconds(200);

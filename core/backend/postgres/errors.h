@@ -21,6 +21,8 @@ struct ServerError {
   std::string column;
   std::string key_columns;  // Of a unique violation: "a,b".
   bool stale_plan = false;  // The table's definition changed under a prepared statement.
+  bool of_prepare = false;  // PREPARE TRANSACTION found no place for itself: none is free, or the server has none at all.
+  std::string blocker;      // Of a deadlock: PostgreSQL's id of the transaction that was waited for.
 };
 
 ServerError ReadServerError(const PGresult* result);

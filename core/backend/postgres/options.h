@@ -12,6 +12,13 @@ struct PostgresOptions {
   std::string shard;     // Name, for messages.
   std::string conninfo;  // As libpq reads it; may hold a password, so it is never shown.
   std::string application_name = "quarry";
+  std::string deployment = "quarry";  // Whose branches and gate are ours: the same for all its gateways.
+  // Transactions over several shards although a standby may lack what the primary has acknowledged: after a failover a
+  // part of one may be missing. The guide says what is lost.
+  bool allow_async_two_phase = false;
+  // Every commit passes the snapshot gate, not only those over several shards.
+  bool strict_snapshots = false;
+  bool has_replicas = false;  // The shard is known to have standbys, connected now or not.
   int64_t sessions_max = 8;    // Leased sessions: transactions, streams, raw SQL, guarded writes.
   int64_t waiters_max = 256;   // Calls that wait for one of them.
   int64_t pipelines = 2;       // Shared connections for single reads; one more serves single writes.

@@ -5,7 +5,9 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "core/backend/postgres/ending.h"
 #include "core/backend/postgres/errors.h"
+#include "core/backend/postgres/gate.h"
 #include "core/base/error.h"
 #include "core/model/key_bytes.h"
 
@@ -249,6 +251,8 @@ void Pipeline::SendGroup(Group group) {
     }
   }
   if (sent.empty()) return;
+  // Last: what waits at the gate holds its rows' locks, and whoever holds the gate wants no row's.
+  if (writes_ && core_.options.strict_snapshots) batch->commands.push_back(Plain(PassGateSql(core_.options.deployment)));
   core_.statements += static_cast<int64_t>(members);
   if (writes_ && members > 1) {
     ++core_.groups;
@@ -296,10 +300,10 @@ void Pipeline::OnDone(Group* group, const BatchPtr& batch) {
       for (const Member& member : unit.members) Answer(member, status);
     }
   };
-  if (batch->lost) {
+  if (batch->weak_commit) {
+    answer_all(NotConfirmed(core_.options.shard, ""));
+  } else if (batch->lost) {
     answer_all(Lost(core_.options.shard, writes_, batch->lost_cause));
-  } else if (writes_ && batch->weak_commit) {
-    answer_all(CommitUnknown(core_.options.shard, "", "the server gave up waiting for a synchronous standby"));
   } else if (const absl::Status error = batch->FirstError(); error.ok()) {
     for (size_t i = 0; i < group->size(); ++i) AnswerRows((*group)[i], std::move(batch->results[i].result));
   } else if (members > 1 || (IsStalePlan(error) && group->front().members.front().tries < kTriesMax)) {

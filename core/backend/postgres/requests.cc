@@ -18,23 +18,7 @@ const char kFindReply[] = "SELECT request_hash, reply FROM quarry.requests WHERE
 
 namespace {
 
-constexpr char kFindTable[] = "SELECT to_regclass('quarry.requests') IS NOT NULL";
-// One gateway at a time creates; the number is any fixed one.
-constexpr char kCreateLock[] = "SELECT pg_advisory_xact_lock(7823419)";
-constexpr char kCreateSchema[] = "CREATE SCHEMA IF NOT EXISTS quarry";
-constexpr char kCreateTable[] =
-    "CREATE TABLE IF NOT EXISTS quarry.requests (request_id uuid PRIMARY KEY, request_hash bigint NOT NULL, "
-    "created timestamptz NOT NULL DEFAULT now(), reply bytea)";
-constexpr char kCreateIndex[] = "CREATE INDEX IF NOT EXISTS requests_created ON quarry.requests (created)";
 constexpr int kPurgeBatch = 500;
-
-absl::Status CannotCreate(const std::string& shard) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, reason::kPermissionDenied,
-                   absl::StrCat("shard ", shard, ": writes with a request_id need the table quarry.requests, which does not "
-                                "exist and which the database user may not create; create it as its owner and grant "
-                                "SELECT, INSERT, UPDATE and DELETE on it, or send the write without a request_id"),
-                   {{"shard", shard}});
-}
 
 Async<absl::Status> RunPlain(Core& core, Connection* connection, BatchPtr batch, absl::Time deadline) {
   const bool in_time = co_await connection->Run(batch, deadline);
@@ -61,25 +45,18 @@ Async<int64_t> PurgeSome(Core* core) {
 
 }  // namespace
 
-Async<absl::Status> EnsureSchema(Core& core, const CallContext& ctx) {
-  if (core.requests_ready) co_return absl::OkStatus();
-  QUARRY_CO_ASSIGN_OR_RETURN(Leased leased, co_await Lease(core, ctx));
-  const auto look = std::make_shared<Batch>();
-  look->commands.push_back(Plain(kFindTable));
-  QUARRY_CO_RETURN_IF_ERROR(co_await RunPlain(core, leased.get(), look, ctx.deadline));
-  bool exists = look->results[0].result.batch.rows[0][0].bool_value();
-  if (!exists) {
-    const auto create = std::make_shared<Batch>();
-    for (const char* sql : {"BEGIN", kCreateLock, kCreateSchema, kCreateTable, kCreateIndex, "COMMIT"}) {
-      create->commands.push_back(Plain(sql));
-    }
-    const absl::Status created = co_await RunPlain(core, leased.get(), create, ctx.deadline);
-    if (absl::IsPermissionDenied(created)) co_return CannotCreate(core.options.shard);
-    if (!created.ok()) co_return created;
+absl::StatusOr<std::optional<TaskResult>> ReadReply(const std::string& shard, const std::vector<Row>& rows,
+                                                    const RequestGuard& guard) {
+  if (rows.empty()) return std::nullopt;
+  if (rows[0][0].int64_value() != static_cast<int64_t>(guard.request_hash)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, reason::kRequestIdReused,
+                     "this request_id was used for another request before; use a new one for each request",
+                     {{"shard", shard}});
   }
-  if (!core.requests_ready) core.background.Run(PurgeForever(&core));
-  core.requests_ready = true;
-  co_return absl::OkStatus();
+  if (rows[0][1].is_null()) return std::nullopt;
+  QUARRY_ASSIGN_OR_RETURN(TaskResult result, DecodeTaskResult(rows[0][1].text()));
+  result.replayed = true;
+  return std::optional<TaskResult>(std::move(result));
 }
 
 Async<absl::StatusOr<std::optional<TaskResult>>> FindReply(Core& core, Connection* connection, RequestGuard guard,
@@ -92,17 +69,7 @@ Async<absl::StatusOr<std::optional<TaskResult>>> FindReply(Core& core, Connectio
   const auto batch = std::make_shared<Batch>();
   batch->commands.push_back(std::move(command));
   QUARRY_CO_RETURN_IF_ERROR(co_await RunPlain(core, connection, batch, ctx.deadline));
-  const std::vector<Row>& rows = batch->results[0].result.batch.rows;
-  if (rows.empty()) co_return std::optional<TaskResult>();
-  if (rows[0][0].int64_value() != static_cast<int64_t>(guard.request_hash)) {
-    co_return MakeError(absl::StatusCode::kInvalidArgument, reason::kRequestIdReused,
-                        "this request_id was used for another request before; use a new one for each request",
-                        {{"shard", core.options.shard}});
-  }
-  if (rows[0][1].is_null()) co_return std::optional<TaskResult>();
-  QUARRY_CO_ASSIGN_OR_RETURN(TaskResult result, DecodeTaskResult(rows[0][1].text()));
-  result.replayed = true;
-  co_return std::optional<TaskResult>(std::move(result));
+  co_return ReadReply(core.options.shard, batch->results[0].result.batch.rows, guard);
 }
 
 Async<void> PurgeForever(Core* core) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,12 +20,11 @@ extern const char kInsertRequest[];  // $1 id, $2 hash
 extern const char kStoreReply[];  // $1 id, $2 reply
 extern const char kFindReply[];   // $1 id -> hash, reply
 
-// Creates schema and table where they are missing; safe when several gateways do so at once. kFailedPrecondition
-// when the database user may not.
-Async<absl::Status> EnsureSchema(Core& core, const CallContext& ctx);
-
-// The stored result for this guard, marked as replayed; nullopt when the id is not there; kInvalidArgument
-// REQUEST_ID_REUSED when it was used for another request.
+// What the rows of kFindReply say: the stored result for this guard, marked as replayed; nullopt when the id is not there;
+// kInvalidArgument REQUEST_ID_REUSED when it was used for another request.
+absl::StatusOr<std::optional<TaskResult>> ReadReply(const std::string& shard, const std::vector<Row>& rows,
+                                                    const RequestGuard& guard);
+// The same, asked for.
 Async<absl::StatusOr<std::optional<TaskResult>>> FindReply(Core& core, Connection* connection, RequestGuard guard,
                                                            const CallContext& ctx);
 

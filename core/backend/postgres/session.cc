@@ -1,12 +1,15 @@
 #include "core/backend/postgres/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "core/backend/postgres/checks.h"
+#include "core/backend/postgres/ending.h"
 #include "core/backend/postgres/errors.h"
 #include "core/backend/postgres/raw_sql.h"
+#include "core/backend/postgres/schema.h"
 #include "core/backend/postgres/stream.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -18,7 +21,7 @@ namespace {
 constexpr char kSavepoint[] = "SAVEPOINT quarry_step";
 constexpr char kRollbackTo[] = "ROLLBACK TO SAVEPOINT quarry_step";
 constexpr char kRelease[] = "RELEASE SAVEPOINT quarry_step";
-constexpr char kTransactionId[] = "SELECT pg_current_xact_id_if_assigned()::text";
+constexpr char kTransactionIfAny[] = "SELECT pg_current_xact_id_if_assigned()::text";
 
 std::string BeginSql(const SessionOptions& options) {
   std::string sql = "BEGIN";
@@ -39,8 +42,18 @@ std::string BeginSql(const SessionOptions& options) {
 }
 
 bool Writes(const Step& step) {
+  return std::any_of(step.statements.begin(), step.statements.end(), [](const Statement& s) { return s.writes; });
+}
+
+// A user's own SQL may write whatever it is declared to do.
+bool MayWrite(const Step& step) {
+  return std::any_of(step.statements.begin(), step.statements.end(),
+                     [](const Statement& s) { return s.writes || s.raw; });
+}
+
+bool UsesOwnTables(const Step& step) {
   for (const Statement& statement : step.statements) {
-    if (statement.writes) return true;
+    if (statement.own_tables) return true;
   }
   return false;
 }
@@ -76,7 +89,10 @@ absl::Status PostgresSession::Ended() const {
 }
 
 absl::Status PostgresSession::End(absl::Status status) {
-  if (options_.transaction) ended_ = true;
+  if (!options_.transaction) return status;
+  ended_ = true;
+  // Rolled back at once, for others may wait for its locks.
+  const Leased back = std::move(leased_);
   return status;
 }
 
@@ -89,7 +105,22 @@ BatchPtr PostgresSession::NewBatch() {
   return batch;
 }
 
+void PostgresSession::BoundWaits(const BatchPtr& batch, const CallContext& ctx) {
+  if (!options_.transaction || options_.read_only) return;
+  const int64_t ms = LockTimeoutMs(core_.loop.Now(), ctx.deadline);
+  if (ms == 0 || ms == lock_timeout_ms_) return;
+  batch->commands.push_back(Plain(absl::StrCat("SET LOCAL lock_timeout = ", ms)));
+  lock_timeout_ms_ = ms;
+}
+
+void PostgresSession::TakeTransaction(const Batch& batch, size_t position) {
+  const std::vector<Row>& rows = batch.results[position].result.batch.rows;
+  if (!rows.empty() && !rows[0][0].is_null()) transaction_ = rows[0][0].text();
+  writes_untold_ = false;
+}
+
 void PostgresSession::OpenSavepoint(const BatchPtr& batch) {
+  if (!options_.undo_steps) return;
   batch->commands.push_back(Plain(kSavepoint));
   savepoint_ = true;
   undo_ = true;
@@ -102,6 +133,8 @@ Async<absl::Status> PostgresSession::Run(BatchPtr batch, const CallContext& ctx,
   const bool in_time = co_await leased_->Run(batch, ctx.deadline);
   if (!in_time) co_return DeadlineEnded(core_.options.shard, "query");
   std::move(interrupt).Cancel();
+  // Only what committed waits for standbys: a statement that stands alone.
+  if (batch->weak_commit) co_return NotConfirmed(core_.options.shard, transaction_);
   if (!batch->lost) co_return batch->FirstError();
   // What an open transaction had done is gone with its connection, for certain.
   const bool unknown = writes && !options_.transaction;
@@ -150,17 +183,19 @@ absl::Status PostgresSession::CheckStatements(const Step& step) {
   return absl::OkStatus();
 }
 
-Async<absl::Status> PostgresSession::Prepare(std::vector<std::string> sql, const CallContext& ctx) {
+Async<absl::Status> PostgresSession::PrepareStatements(std::vector<std::string> sql, const CallContext& ctx) {
   bool missing = false;
   for (const std::string& text : sql) missing = missing || leased_->FindPrepared(text) == nullptr;
   if (!missing) co_return absl::OkStatus();
   if (options_.transaction) {
     const BatchPtr batch = NewBatch();
+    BoundWaits(batch, ctx);
     OpenSavepoint(batch);
-    const absl::Status begun = co_await Run(batch, ctx, false);
-    if (!begun.ok()) co_return begun;
+    if (!batch->commands.empty()) QUARRY_CO_RETURN_IF_ERROR(co_await Run(batch, ctx, false));
   }
-  absl::Cleanup interrupt = [this] { core_.StartInterrupt(leased_.get()); };
+  absl::Cleanup interrupt = [this] {
+    if (leased_.get() != nullptr) core_.StartInterrupt(leased_.get());
+  };
   const std::vector<absl::Status> statuses = co_await leased_->Prepare(sql, &core_.type_names, ctx.deadline);
   for (const absl::Status& status : statuses) {
     if (status.ok()) continue;
@@ -173,11 +208,12 @@ Async<absl::Status> PostgresSession::Prepare(std::vector<std::string> sql, const
 
 Async<absl::StatusOr<StepResult>> PostgresSession::RunStep(const Step& step, const CallContext& ctx) {
   const std::vector<std::string> texts = Texts(step);
-  QUARRY_CO_RETURN_IF_ERROR(co_await Prepare(texts, ctx));
+  QUARRY_CO_RETURN_IF_ERROR(co_await PrepareStatements(texts, ctx));
   // The savepoint that a Prepare needed serves the step too.
   BatchPtr batch = std::make_shared<Batch>();
   if (!undo_) {
     batch = NewBatch();
+    BoundWaits(batch, ctx);
     OpenSavepoint(batch);
   }
   const size_t first = batch->commands.size();
@@ -186,22 +222,18 @@ Async<absl::StatusOr<StepResult>> PostgresSession::RunStep(const Step& step, con
     QUARRY_CO_ASSIGN_OR_RETURN(Command command, Bind(prepared, statement.params));
     batch->commands.push_back(std::move(command));
   }
-  const bool writes = Writes(step);
-  const bool asks = writes && transaction_.empty();
-  if (asks) batch->commands.push_back(Plain(kTransactionId));
+  const bool asks = transaction_.empty() && (writes_untold_ || MayWrite(step)) && !options_.read_only;
+  if (asks) batch->commands.push_back(Plain(kTransactionIfAny));
   core_.statements += static_cast<int64_t>(step.statements.size());
-  QUARRY_CO_RETURN_IF_ERROR(co_await Run(batch, ctx, writes));
-  if (asks) {
-    const std::vector<Row>& rows = batch->results.back().result.batch.rows;
-    if (!rows.empty() && !rows[0][0].is_null()) transaction_ = rows[0][0].text();
-  }
+  QUARRY_CO_RETURN_IF_ERROR(co_await Run(batch, ctx, Writes(step)));
+  if (asks) TakeTransaction(*batch, batch->results.size() - 1);
   co_return Results(step, batch, first);
 }
 
 // Without a transaction around it: one Sync makes the step atomic, unless a check must be able to undo it.
 Async<absl::StatusOr<StepResult>> PostgresSession::RunAlone(const Step& step, const CallContext& ctx) {
   const std::vector<std::string> texts = Texts(step);
-  QUARRY_CO_RETURN_IF_ERROR(co_await Prepare(texts, ctx));
+  QUARRY_CO_RETURN_IF_ERROR(co_await PrepareStatements(texts, ctx));
   const bool undoable = NeedsUndo(step);
   const auto batch = std::make_shared<Batch>();
   if (undoable) batch->commands.push_back(Plain("BEGIN"));
@@ -231,6 +263,10 @@ Async<absl::StatusOr<StepResult>> PostgresSession::RunAlone(const Step& step, co
 Async<absl::StatusOr<StepResult>> PostgresSession::Execute(const Step& step, const CallContext& ctx) {
   QUARRY_CO_RETURN_IF_ERROR(co_await Ready(ctx));
   QUARRY_CO_RETURN_IF_ERROR(CheckStatements(step));
+  if (UsesOwnTables(step) && !core_.tables_ready) {
+    const absl::Status made = co_await EnsureTables(core_, OwnTables::kAll, ctx.deadline);
+    if (!made.ok()) co_return made;
+  }
   if (!options_.transaction) {
     absl::StatusOr<StepResult> alone = co_await RunAlone(step, ctx);
     co_return alone;
@@ -240,7 +276,8 @@ Async<absl::StatusOr<StepResult>> PostgresSession::Execute(const Step& step, con
     undo_ = false;
     co_return result;
   }
-  if (absl::IsAborted(result.status()) && ReasonOf(result.status()) != reason::kEtagMismatch) End(result.status()).IgnoreError();
+  const bool aborted = absl::IsAborted(result.status()) && ReasonOf(result.status()) != reason::kEtagMismatch;
+  if (aborted || !options_.undo_steps) End(result.status()).IgnoreError();
   if (ended_ || !undo_ || !leased_->idle()) co_return result;
   const absl::Status undone = co_await Undo(ctx);
   if (absl::IsUnavailable(undone)) co_return undone;
@@ -255,20 +292,22 @@ Async<absl::StatusOr<std::unique_ptr<RowStream>>> PostgresSession::Open(const St
     leased_->dirty = true;
   }
   const std::vector<std::string> texts = {*statement.sql};
-  const absl::Status known = co_await Prepare(texts, ctx);
+  const absl::Status known = co_await PrepareStatements(texts, ctx);
   if (!known.ok()) {
     if (undo_ && !ended_ && leased_->idle()) (co_await Undo(ctx)).IgnoreError();
+    if (options_.transaction && !options_.undo_steps && !ended_) co_return End(known);
     co_return known;
   }
   const PreparedPtr prepared = leased_->FindPrepared(*statement.sql);
   QUARRY_CO_ASSIGN_OR_RETURN(Command command, Bind(prepared, statement.params));
   if (options_.transaction && !undo_) {
     const BatchPtr batch = NewBatch();
+    BoundWaits(batch, ctx);
     OpenSavepoint(batch);
-    QUARRY_CO_RETURN_IF_ERROR(co_await Run(batch, ctx, false));
+    if (!batch->commands.empty()) QUARRY_CO_RETURN_IF_ERROR(co_await Run(batch, ctx, false));
   }
   undo_ = false;
-  if (statement.writes) writes_untold_ = true;
+  if (options_.transaction && !options_.read_only && (statement.writes || statement.raw)) writes_untold_ = true;
   ++core_.statements;
   const auto state = std::make_shared<StreamState>();
   leased_->SendStream(std::move(command), state);
@@ -283,44 +322,12 @@ Async<absl::Status> PostgresSession::Control(const std::string& sql, const CallC
   QUARRY_CO_RETURN_IF_ERROR(co_await Ready(ctx));
   const BatchPtr batch = NewBatch();
   batch->commands.push_back(Plain(sql));
+  // A savepoint that is gone back to brings back its settings.
+  lock_timeout_ms_ = 0;
   const absl::Status status = co_await Run(batch, ctx, false);
   // PostgreSQL fails the whole transaction for a wrong savepoint name.
   if (!status.ok() && leased_->idle() && leased_->transaction() == PQTRANS_INERROR) co_return End(status);
   co_return status;
-}
-
-Async<absl::Status> PostgresSession::Commit(const CallContext& ctx) {
-  if (!options_.transaction) co_return absl::OkStatus();
-  QUARRY_CO_RETURN_IF_ERROR(co_await Ready(ctx));
-  if (writes_untold_ && transaction_.empty()) {
-    const BatchPtr asks = NewBatch();
-    asks->commands.push_back(Plain(kTransactionId));
-    QUARRY_CO_RETURN_IF_ERROR(co_await Run(asks, ctx, false));
-    const std::vector<Row>& rows = asks->results.back().result.batch.rows;
-    if (!rows.empty() && !rows[0][0].is_null()) transaction_ = rows[0][0].text();
-  }
-  ended_ = true;
-  if (!begun_) co_return absl::OkStatus();
-  savepoint_ = false;  // COMMIT ends it too.
-  const BatchPtr batch = NewBatch();
-  batch->commands.push_back(Plain("COMMIT"));
-  ctx.stage = Stage::kCommit;
-  Leased leased = std::move(leased_);
-  const absl::Status status = co_await CommitInBackground(core_, std::move(leased), batch, transaction_, ctx.deadline);
-  co_return status;
-}
-
-Async<absl::Status> PostgresSession::Rollback(const CallContext& ctx) {
-  if (!options_.transaction || leased_.get() == nullptr) co_return absl::OkStatus();
-  ended_ = true;
-  if (!leased_->usable() || !begun_) co_return absl::OkStatus();
-  const bool settled = co_await core_.Settle(leased_.get(), ctx.deadline);
-  // What cannot be rolled back in time is closed, which comes to the same.
-  if (!settled || !leased_->usable()) co_return absl::OkStatus();
-  const auto batch = std::make_shared<Batch>();
-  batch->commands.push_back(Plain("ROLLBACK"));
-  (co_await Run(batch, ctx, false)).IgnoreError();
-  co_return absl::OkStatus();
 }
 
 }  // namespace quarry::postgres

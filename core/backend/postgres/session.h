@@ -1,7 +1,9 @@
 // A leased connection as a Session: a transaction from its first statement on, or statements that stand alone.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,16 +24,20 @@ class PostgresSession final : public Session {
   Async<absl::StatusOr<StepResult>> Execute(const Step& step, const CallContext& ctx) override;
   Async<absl::StatusOr<std::unique_ptr<RowStream>>> Open(const Statement& statement, const CallContext& ctx) override;
   Async<absl::Status> Control(const std::string& sql, const CallContext& ctx) override;
-  Async<absl::Status> Commit(const CallContext& ctx) override;
+  Async<absl::Status> Commit(const CommitOptions& options, const CallContext& ctx) override;
   Async<absl::Status> Rollback(const CallContext& ctx) override;
+  bool wrote() const override;
+  Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext& ctx) override;
+  Async<absl::Status> PassGate(const CallContext& ctx) override;
+  Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) override;
 
  private:
   // What one batch of commands of this session came to.
   Async<absl::Status> Run(BatchPtr batch, const CallContext& ctx, bool writes);
   // Makes the session ready: what an earlier call left under way is stopped and undone.
   Async<absl::Status> Ready(const CallContext& ctx);
-  // Prepares, and undoes what a failed Prepare did to the transaction.
-  Async<absl::Status> Prepare(std::vector<std::string> sql, const CallContext& ctx);
+  // Makes statements known to the server, in a savepoint, which a failure leaves to be undone.
+  Async<absl::Status> PrepareStatements(std::vector<std::string> sql, const CallContext& ctx);
   Async<absl::Status> Undo(const CallContext& ctx);
   Async<absl::StatusOr<StepResult>> RunStep(const Step& step, const CallContext& ctx);
   Async<absl::StatusOr<StepResult>> RunAlone(const Step& step, const CallContext& ctx);
@@ -39,6 +45,15 @@ class PostgresSession final : public Session {
   // A batch that starts with what the session owes the server.
   BatchPtr NewBatch();
   void OpenSavepoint(const BatchPtr& batch);
+  // Waits for locks in this transaction end before the call does, so that two shards that wait for each other go on.
+  void BoundWaits(const BatchPtr& batch, const CallContext& ctx);
+  // Learns the transaction's id; one is given to it when it is `needed`.
+  Async<absl::Status> AskTransaction(bool needed, const CallContext& ctx);
+  // Takes the answer of an id asked for at this place of the batch.
+  void TakeTransaction(const Batch& batch, size_t position);
+  // Adds what goes with a commit.
+  absl::Status AddToCommit(const BatchPtr& batch, const CommitOptions& options, const CallContext& ctx);
+  Async<absl::StatusOr<std::optional<TaskResult>>> RunClaim(const RequestGuard& guard, const CallContext& ctx);
   absl::Status Ended() const;
   absl::Status End(absl::Status status);
 
@@ -49,7 +64,8 @@ class PostgresSession final : public Session {
   bool begun_ = false;           // BEGIN was sent, or this is no transaction.
   bool savepoint_ = false;       // The step's savepoint stands.
   bool undo_ = false;            // It must be rolled back to before anything else.
-  bool writes_untold_ = false;   // Something was written since the transaction's id was asked.
+  bool writes_untold_ = false;   // Something may have been written since the transaction's id was asked.
+  int64_t lock_timeout_ms_ = 0;  // As it was set last; 0: not known.
   std::string transaction_;      // PostgreSQL's id, once anything was written.
 };
 

@@ -1,5 +1,6 @@
 #include "core/backend/postgres/stream.h"
 
+#include "core/backend/postgres/ending.h"
 #include "core/backend/postgres/errors.h"
 
 namespace quarry::postgres {
@@ -35,6 +36,7 @@ Async<absl::StatusOr<RowBatch>> PostgresStream::Next(const CallContext& ctx) {
     if (state_->connection != nullptr) state_->connection->ResumeStream();
     co_return batch;
   }
+  if (state_->batch->weak_commit) co_return NotConfirmed(shard_, "");
   if (state_->batch->lost) co_return Lost(shard_, writes_, state_->batch->lost_cause);
   const absl::Status error = state_->batch->FirstError();
   if (!error.ok()) co_return error;

@@ -10,9 +10,12 @@
 #include "absl/strings/str_cat.h"
 #include "core/backend/postgres/checks.h"
 #include "core/backend/postgres/connection.h"
+#include "core/backend/postgres/ending.h"
 #include "core/backend/postgres/errors.h"
+#include "core/backend/postgres/gate.h"
 #include "core/backend/postgres/raw_sql.h"
 #include "core/backend/postgres/requests.h"
+#include "core/backend/postgres/schema.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/model/check.h"
@@ -237,11 +240,13 @@ Async<absl::StatusOr<TaskResult>> Attempt::Commit() {
     const std::vector<Value> params = {Value::Uuid(task_.guard->request_id), Value::Bytes(EncodeTaskResult(result))};
     QUARRY_CO_RETURN_IF_ERROR(Add(batch, kStoreReply, params));
   }
+  const bool pass_gate = core_.options.strict_snapshots && task_.writes();
+  if (pass_gate) batch->commands.push_back(Plain(PassGateSql(core_.options.deployment)));
   batch->commands.push_back(Plain("COMMIT"));
   ctx_.stage = Stage::kCommit;
   Leased leased = std::move(leased_);
-  const absl::Status status =
-      co_await CommitInBackground(core_, std::move(leased), batch, transaction_, ctx_.deadline);
+  Ending ending = {batch, transaction_, ""};
+  const absl::Status status = co_await EndInBackground(core_, std::move(leased), std::move(ending), ctx_.deadline);
   // Nobody but this task was in the transaction, so another try is as good as the first.
   const bool undone = absl::IsAborted(status) && ReasonOf(status) == reason::kTransactionEnded;
   if (undone) co_return Unavailable(core_.options.shard, "the connection broke at the commit", absl::Milliseconds(100));
@@ -298,7 +303,7 @@ Async<absl::StatusOr<TaskResult>> RunGuarded(Core& core, const Task& task, const
     const auto waiters = core.requests_at_work.extract(id);
     for (Completer<bool> waiter : waiters.mapped()) waiter.Set(true);
   };
-  const absl::Status ready = co_await EnsureSchema(core, ctx);
+  const absl::Status ready = co_await EnsureTables(core, OwnTables::kRequests, ctx.deadline);
   if (!ready.ok()) co_return ready;
   absl::StatusOr<TaskResult> result = co_await RunTask(core, task, ctx);
   if (!result.ok() && DetailOf(result.status()).facts["sqlstate"] == "42P01") core.requests_ready = false;

@@ -11,6 +11,7 @@
 #include "core/backend/sqlite/errors.h"
 #include "core/backend/sqlite/hash_functions.h"
 #include "core/backend/sqlite/query_functions.h"
+#include "core/backend/sqlite/recorder.h"
 #include "core/backend/sqlite/unique_index.h"
 #include "core/backend/sqlite/values.h"
 #include "core/base/error.h"
@@ -100,6 +101,8 @@ Connection::Connection(ConnectionOptions options, std::unique_ptr<SQLite::Databa
       database_(std::move(database)),
       handle_(database_->getHandle()) {}
 
+Connection::~Connection() = default;
+
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& options, Mode mode) {
   const int flags =
       SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
@@ -151,7 +154,10 @@ int Connection::OnProgress(void* connection) {
 
 int Connection::OnAuthorize(void* connection, int action, const char* first, const char* second, const char*,
                             const char*) {
-  return static_cast<Connection*>(connection)->raw_ ? AuthorizeRaw(action, first, second) : SQLITE_OK;
+  const Connection& self = *static_cast<Connection*>(connection);
+  if (!self.raw_) return SQLITE_OK;
+  if (self.recorder_ != nullptr) self.recorder_->NoteAction(action);
+  return AuthorizeRaw(action, first, second);
 }
 
 absl::StatusOr<OwnedStatement> Connection::Prepare(const std::string& sql, bool keep) {
@@ -172,17 +178,18 @@ absl::StatusOr<OwnedStatement> Connection::Prepare(const std::string& sql, bool 
 }
 
 absl::StatusOr<Connection::Prepared*> Connection::FindPrepared(const std::string& sql) {
-  if (const auto found = prepared_.find(sql); found != prepared_.end()) {
+  auto& cache = recorder_ == nullptr ? prepared_ : prepared_recorded_;
+  if (const auto found = cache.find(sql); found != cache.end()) {
     Count(&Counters::prepared_hits);
     return found->second.get();
   }
   Count(&Counters::prepared_misses);
   QUARRY_ASSIGN_OR_RETURN(OwnedStatement statement, Prepare(sql, /*keep=*/true));
   // Shapes come from the planner, so this many are out of the ordinary: starting over is cheap enough.
-  if (prepared_.size() >= kPreparedMax) prepared_.clear();
+  if (cache.size() >= kPreparedMax) cache.clear();
   auto prepared = std::make_unique<Prepared>();
   prepared->statement = std::move(statement);
-  return prepared_.emplace(sql, std::move(prepared)).first->second.get();
+  return cache.emplace(sql, std::move(prepared)).first->second.get();
 }
 
 absl::Status Connection::CheckAllowed(sqlite3_stmt* prepared) const {
@@ -237,6 +244,7 @@ absl::StatusOr<StatementResult> Connection::Run(const Statement& statement, cons
   if (control.cancelled.load(std::memory_order_relaxed))
     return absl::CancelledError("the call was cancelled");
   const RawScope scope(*this, statement.raw, &control);
+  if (statement.raw && recorder_ != nullptr) recorder_->NoteRaw();
   if (statement.raw) {
     QUARRY_ASSIGN_OR_RETURN(const OwnedStatement prepared, Prepare(*statement.sql, /*keep=*/false));
     return RunPrepared(prepared.get(), HeaderOf(prepared.get()), statement, control);
@@ -255,6 +263,7 @@ absl::StatusOr<StatementResult> Connection::Run(const Statement& statement, cons
 absl::StatusOr<std::unique_ptr<Cursor>> Connection::OpenCursor(const Statement& statement,
                                                                const JobControl& control) {
   const RawScope scope(*this, statement.raw, &control);
+  if (statement.raw && recorder_ != nullptr) recorder_->NoteRaw();
   Count(&Counters::statements);
   QUARRY_ASSIGN_OR_RETURN(OwnedStatement prepared, Prepare(*statement.sql, /*keep=*/false));
   QUARRY_RETURN_IF_ERROR(CheckAllowed(prepared.get()));
@@ -262,6 +271,25 @@ absl::StatusOr<std::unique_ptr<Cursor>> Connection::OpenCursor(const Statement& 
   auto cursor = std::make_unique<Cursor>(*this, std::move(prepared), statement);
   QUARRY_RETURN_IF_ERROR(BindAll(bare, cursor->statement_));
   return cursor;
+}
+
+absl::Status Connection::BeginAs(Begin begin) {
+  if (begin == Begin::kNothing) return in_transaction() ? absl::OkStatus() : TransactionEnded(options_.shard);
+  QUARRY_RETURN_IF_ERROR(Control(begin == Begin::kRead ? "BEGIN" : "BEGIN IMMEDIATE"));
+  changes_at_begin_ = sqlite3_total_changes64(handle_);
+  if (begin != Begin::kRecorded) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<Recorder>> recorder = Recorder::Start(handle_, options_.shard);
+  if (!recorder.ok()) {
+    Rollback();
+    return recorder.status();
+  }
+  recorder_ = *std::move(recorder);
+  return absl::OkStatus();
+}
+
+bool Connection::changed() const {
+  if (recorder_ != nullptr && recorder_->schema_changed()) return true;
+  return sqlite3_total_changes64(handle_) != changes_at_begin_;
 }
 
 absl::Status Connection::Control(const std::string& sql) {
@@ -285,10 +313,12 @@ int Connection::Commit() {
   if (!prepared.ok()) return SQLITE_ERROR;
   const int code = sqlite3_step((*prepared)->statement.get());
   sqlite3_reset((*prepared)->statement.get());
+  if (code == SQLITE_DONE) recorder_.reset();
   return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
 void Connection::Rollback() {
+  recorder_.reset();
   if (in_transaction()) Control("ROLLBACK").IgnoreError();
 }
 

@@ -30,6 +30,15 @@ struct FinalizeStatement {
 using OwnedStatement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 
 class Connection;
+class Recorder;
+
+// How a transaction begins.
+enum class Begin : uint8_t {
+  kNothing,   // It is open already.
+  kRead,
+  kWrite,
+  kRecorded,  // Its changes are recorded, so that it can become a branch.
+};
 
 // A statement that has been opened and whose rows are taken bit by bit.
 class Cursor {
@@ -41,6 +50,7 @@ class Cursor {
   // Rows until `bytes_max` is reached; none at the end.
   absl::StatusOr<RowBatch> Next(size_t bytes_max, const JobControl& control);
   bool finished() const { return finished_; }
+  bool writes() const { return sqlite3_stmt_readonly(prepared_.get()) == 0; }
   int64_t affected() const { return affected_; }
 
  private:
@@ -60,11 +70,17 @@ class Connection {
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const ConnectionOptions& options, Mode mode);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
-  ~Connection() = default;
+  ~Connection();
 
   // To the end, with its check.
   absl::StatusOr<StatementResult> Run(const Statement& statement, const JobControl& control);
   absl::StatusOr<std::unique_ptr<Cursor>> OpenCursor(const Statement& statement, const JobControl& control);
+  // kAborted TRANSACTION_ENDED when the transaction that should be open is not.
+  absl::Status BeginAs(Begin begin);
+  // Since BeginAs: rows by whatever means, or the schema by a user's own SQL.
+  bool changed() const;
+  // Null when nothing is recorded.
+  Recorder* recorder() const { return recorder_.get(); }
   // BEGIN, COMMIT, SAVEPOINT …: no parameters, no rows, never interrupted.
   absl::Status Control(const std::string& sql);
   // The same for texts that seldom come again.
@@ -111,7 +127,11 @@ class Connection {
   const Mode mode_;
   std::unique_ptr<SQLite::Database> database_;
   sqlite3* handle_;
+  // Those for recorded transactions are their own: see Recorder.
   absl::flat_hash_map<std::string, std::unique_ptr<Prepared>> prepared_;
+  absl::flat_hash_map<std::string, std::unique_ptr<Prepared>> prepared_recorded_;
+  std::unique_ptr<Recorder> recorder_;
+  int64_t changes_at_begin_ = 0;
   const JobControl* running_ = nullptr;  // What the progress handler watches.
   bool raw_ = false;                     // The authorizer is strict now.
   Counters* counters_ = nullptr;

@@ -1,5 +1,6 @@
 #include "core/backend/sqlite/core.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,28 @@ Async<OpenResult> OpenReader(std::shared_ptr<Core> core) {
   co_return result;
 }
 
+// Who does not get the writer in time is told why when it is for a branch.
+absl::Status NoWriter(const Core& core) {
+  return core.branches->Obstacle().value_or(DeadlineEnded(core.connection.shard, "pool"));
+}
+
+// Leaves the line at the gate, also when the caller is dropped.
+class LeaveGate {
+ public:
+  LeaveGate(std::shared_ptr<Gate> gate, std::shared_ptr<JobControl> control)
+      : gate_(std::move(gate)), control_(std::move(control)) {}
+  LeaveGate(const LeaveGate&) = delete;
+  LeaveGate& operator=(const LeaveGate&) = delete;
+  ~LeaveGate() { Leave(); }
+  void Leave() {
+    if (control_->Withdraw()) gate_->Sweep();
+  }
+
+ private:
+  std::shared_ptr<Gate> gate_;
+  std::shared_ptr<JobControl> control_;
+};
+
 // What arrives in one turn of the loop costs one lock and one wake-up of the writer, which finds the whole group.
 void SendAtEndOfTurn(const std::shared_ptr<Core>& core, Write write) {
   core->arriving.push_back(std::move(write));
@@ -59,19 +82,37 @@ Async<absl::StatusOr<std::shared_ptr<Lane>>> AcquireWriter(std::shared_ptr<Core>
   Completer<Granted> done(core->loop);
   Future<Granted> future = done.future();
   const CancelOnDrop guard(control);
-  const Timer timer(core->loop, deadline, [done, control, shard = core->connection.shard]() mutable {
+  const Timer timer(core->loop, deadline, [done, control, core]() mutable {
     control->Withdraw();
-    done.Set(DeadlineEnded(shard, "pool"));
+    done.Set(NoWriter(*core));
   });
   LeaseRequest request;
   request.control = control;
-  request.granted = [done, port = core->port](std::shared_ptr<Lane> lane) mutable {
-    port->Post([done, lane = std::move(lane)]() mutable { done.Set(Granted(std::move(lane))); });
+  request.granted = [done, port = core->port](Granted lane) mutable {
+    port->Post([done, lane = std::move(lane)]() mutable { done.Set(std::move(lane)); });
   };
   const absl::Status pushed = core->writer->Push(std::move(request));
   if (!pushed.ok()) co_return pushed;
   Granted granted = co_await future;
   co_return granted;
+}
+
+Async<absl::StatusOr<Gate::Pass>> EnterGate(std::shared_ptr<Core> core, Gate::Mode mode, absl::Time deadline) {
+  using Entered = absl::StatusOr<Gate::Pass>;
+  if (std::optional<Gate::Pass> pass = core->gate->TryEnter(mode)) co_return *std::move(pass);
+  const auto control = std::make_shared<JobControl>(deadline);
+  Completer<Entered> done(core->loop);
+  Future<Entered> future = done.future();
+  const auto leave = std::make_shared<LeaveGate>(core->gate, control);
+  const Timer timer(core->loop, deadline, [done, leave, core]() mutable {
+    leave->Leave();
+    done.Set(core->branches->Obstacle().value_or(GateOccupied(core->connection.shard)));
+  });
+  core->gate->Enter(mode, control, [done, port = core->port](Gate::Pass pass) mutable {
+    port->Post([done, pass = std::move(pass)]() mutable { done.Set(std::move(pass)); });
+  });
+  Entered entered = co_await future;
+  co_return entered;
 }
 
 Async<absl::StatusOr<TaskResult>> RunAutocommit(std::shared_ptr<Core> core, Task task, bool alone,
@@ -83,8 +124,8 @@ Async<absl::StatusOr<TaskResult>> RunAutocommit(std::shared_ptr<Core> core, Task
   // Dropped while it waits, it is never run; dropped while it runs, it goes on: its commit may be under way.
   CancelOnDrop guard(control);
   guard.Finish();
-  const Timer timer(core->loop, deadline, [done, control, shard = core->connection.shard]() mutable {
-    done.Set(DeadlineEnded(shard, control->Withdraw() ? "pool" : "commit"));
+  const Timer timer(core->loop, deadline, [done, control, core]() mutable {
+    done.Set(control->Withdraw() ? NoWriter(*core) : DeadlineEnded(core->connection.shard, "commit"));
   });
   Write write;
   write.task = std::move(task);

@@ -9,8 +9,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/backend/lease_pool.h"
+#include "core/backend/sqlite/branches.h"
 #include "core/backend/sqlite/connection.h"
 #include "core/backend/sqlite/errors.h"
+#include "core/backend/sqlite/gate.h"
 #include "core/backend/sqlite/job.h"
 #include "core/backend/sqlite/lane.h"
 #include "core/backend/sqlite/writer.h"
@@ -39,6 +41,9 @@ struct Core {
   const ConnectionOptions connection;
   std::shared_ptr<WriterQueue> writer;
   std::shared_ptr<WorkerQueue> workers;
+  std::shared_ptr<Branches> branches;
+  std::shared_ptr<Gate> gate;
+  bool strict_snapshots = false;  // Every commit passes the gate.
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   std::vector<Write> arriving;  // In this turn of the loop; they go to the writer together.
 };
@@ -92,8 +97,12 @@ Async<absl::StatusOr<T>> RunOnLane(std::shared_ptr<Core> core, std::shared_ptr<L
   co_return result;
 }
 
-// The writer for one user, waiting for it within the deadline. Dropping the lane gives it back.
+// The writer for one user, waiting for it within the deadline; kUnavailable TRANSACTION_IN_DOUBT when a branch has it then.
+// Dropping the lane gives it back.
 Async<absl::StatusOr<std::shared_ptr<Lane>>> AcquireWriter(std::shared_ptr<Core> core, absl::Time deadline);
+
+// Waits at the gate within the deadline; then kUnavailable TRANSACTION_IN_DOUBT, with the branch that has it if one has.
+Async<absl::StatusOr<Gate::Pass>> EnterGate(std::shared_ptr<Core> core, Gate::Mode mode, absl::Time deadline);
 
 // One autocommit write, in a group with others unless `alone`.
 Async<absl::StatusOr<TaskResult>> RunAutocommit(std::shared_ptr<Core> core, Task task, bool alone,

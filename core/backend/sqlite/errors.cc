@@ -249,6 +249,47 @@ absl::Status QueueFull(std::string_view shard, std::string_view queue, size_t si
 
 absl::Status Stopped(std::string_view shard) { return Unavailable(shard, "it is being closed"); }
 
+absl::Status InDoubt(std::string_view shard, std::string_view transaction_id, std::string_view home) {
+  ErrorDetail detail;
+  detail.reason = reason::kTransactionInDoubt;
+  detail.facts = {{"shard", std::string(shard)},
+                  {"transaction", std::string(transaction_id)},
+                  {"home", std::string(home)}};
+  detail.retry_after = absl::Seconds(1);
+  return MakeError(absl::StatusCode::kUnavailable,
+                   absl::StrCat("shard ", std::string(shard), " waits for the end of transaction ",
+                                std::string(transaction_id), ", whose decision is at shard ", std::string(home),
+                                ": retry, and see to it that ", std::string(home), " can be reached"),
+                   detail);
+}
+
+absl::Status GateOccupied(std::string_view shard) {
+  ErrorDetail detail;
+  detail.reason = reason::kTransactionInDoubt;
+  detail.facts = {{"shard", std::string(shard)}};
+  detail.retry_after = absl::Milliseconds(100);
+  return MakeError(absl::StatusCode::kUnavailable,
+                   absl::StrCat("the deadline ended while commits and snapshot readers of shard ", std::string(shard),
+                                " were ahead at its gate; retry"),
+                   detail);
+}
+
+absl::Status TwoPhaseUnavailable(std::string_view shard, std::string_view why) {
+  return Make(absl::StatusCode::kFailedPrecondition, reason::kTwoPhaseUnavailable,
+              absl::StrCat("shard ", std::string(shard), " cannot take part in a transaction over several shards: ",
+                           std::string(why)),
+              {{"shard", std::string(shard)}});
+}
+
+absl::Status Quarantined(std::string_view shard, std::string_view file, std::string_view sidecar, std::string_view why) {
+  return Make(absl::StatusCode::kDataLoss, reason::kShardCorrupt,
+              absl::StrCat("shard ", std::string(shard), " takes no writes: ", std::string(why), ". Restore ",
+                           std::string(file), " and ", std::string(sidecar),
+                           " together from a backup; or, to give up what the sidecar holds, stop the server, move ",
+                           std::string(sidecar), " and its -wal and -shm files away and start it again"),
+              {{"shard", std::string(shard)}});
+}
+
 std::string UniqueName(std::string_view table, const std::vector<std::string>& columns) {
   return absl::StrCat(std::string(table), "_", absl::StrJoin(columns, "_"), "_key");
 }

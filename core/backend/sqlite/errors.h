@@ -27,6 +27,15 @@ absl::Status ReadOnly(std::string_view shard);
 absl::Status QueueFull(std::string_view shard, std::string_view queue, size_t size);
 absl::Status Stopped(std::string_view shard);
 
+// Somebody waited in vain behind a branch that is prepared and not finished.
+absl::Status InDoubt(std::string_view shard, std::string_view transaction_id, std::string_view home);
+// The deadline ended at the gate, which no branch has.
+absl::Status GateOccupied(std::string_view shard);
+// kFailedPrecondition: this cannot be part of a transaction over several shards.
+absl::Status TwoPhaseUnavailable(std::string_view shard, std::string_view why);
+// kDataLoss: the file admits no writes until someone has looked at it.
+absl::Status Quarantined(std::string_view shard, std::string_view file, std::string_view sidecar, std::string_view why);
+
 // SQLite keeps no names of UNIQUE constraints: named as PostgreSQL would, "<table>_<columns>_key".
 std::string UniqueName(std::string_view table, const std::vector<std::string>& columns);
 std::string PrimaryKeyName(std::string_view table);

@@ -6,6 +6,7 @@
 #include "core/backend/sqlite/database_parts.h"
 #include "core/backend/sqlite/sqlite_database.h"
 #include "core/backend/sqlite/sqlite_session.h"
+#include "core/backend/sqlite/sqlite_two_phase.h"
 #include "core/backend/sqlite/steps.h"
 #include "core/base/loop.h"
 #include "core/base/status_macros.h"
@@ -30,9 +31,13 @@ class SqliteBackend final : public Backend {
  public:
   SqliteBackend(Loop& loop, std::shared_ptr<DatabaseParts> database, LeasePoolOptions pool)
       : database_(std::move(database)),
-        core_(std::make_shared<Core>(loop, std::move(pool), database_->connection())) {
+        core_(std::make_shared<Core>(loop, std::move(pool), database_->connection())),
+        two_phase_(core_) {
     core_->writer = database_->writer_queue();
     core_->workers = database_->worker_queue();
+    core_->branches = database_->branches();
+    core_->gate = database_->gate();
+    core_->strict_snapshots = database_->strict_snapshots();
   }
   ~SqliteBackend() override {
     core_->port->Close();
@@ -62,6 +67,7 @@ class SqliteBackend final : public Backend {
     co_return answer.status();
   }
 
+  TwoPhase& two_phase() override { return two_phase_; }
   BackendStats stats() const override {
     const Counters& counters = *core_->counters;
     BackendStats stats;
@@ -168,6 +174,7 @@ class SqliteBackend final : public Backend {
 
   std::shared_ptr<DatabaseParts> database_;
   std::shared_ptr<Core> core_;
+  SqliteTwoPhase two_phase_;
   std::unique_ptr<Connection> reader_;  // The loop's own.
   std::vector<WaitingRead> waiting_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,13 +29,18 @@ struct SqliteOptions {
   // Of the file; 0: as large as the disk.
   int64_t bytes_max = 0;
   int64_t cache_kib = 8192;  // Of each connection.
+  // Every commit passes the gate, not only those that belong to several shards: snapshots keep the order of all writes.
+  bool strict_snapshots = false;
+  // Told, on any thread, that the shard takes no more writes, and why; also while it is being opened. For the log.
+  std::function<void(const absl::Status&)> on_quarantine;
 };
 
 // Thread-safe. The file is locked for this process while it lives. Backends, and with them their sessions and streams,
 // end before it; what waits for the writer then is dropped.
 class SqliteDatabase {
  public:
-  // Creates the file when it does not exist. kUnavailable SHARD_UNAVAILABLE when it cannot be opened or has another
+  // Creates the file when it does not exist. Branches that an earlier process left keep writes waiting until they are
+  // finished; with a sidecar database that is damaged there are only reads, and on_quarantine says so. kUnavailable SHARD_UNAVAILABLE when it cannot be opened or has another
   // owner, kDataLoss SHARD_CORRUPT when it is not a database. Blocks.
   static absl::StatusOr<std::shared_ptr<SqliteDatabase>> Open(SqliteOptions options);
   virtual ~SqliteDatabase() = default;
@@ -42,7 +48,7 @@ class SqliteDatabase {
   // What it says of these tables; those that it lacks are absent. Blocks.
   virtual absl::StatusOr<ShardSchema> Introspect(const std::vector<std::string>& tables) = 0;
   // Several statements, in one transaction: schema and seeds. Blocks, not on a loop's thread that has work for the
-  // writer. kInvalidArgument INVALID_SQL says where.
+  // writer. kInvalidArgument INVALID_SQL says where; kUnavailable TRANSACTION_IN_DOUBT at once when a branch has it.
   virtual absl::Status RunScript(const std::string& sql) = 0;
 };
 

@@ -3,31 +3,43 @@
 #include <utility>
 #include <variant>
 
+#include "absl/time/clock.h"
+#include "core/backend/sqlite/outcomes.h"
 #include "core/backend/sqlite/row_stream.h"
 #include "core/backend/sqlite/steps.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/model/codec.h"
 
 namespace quarry::sqlite {
 namespace {
 
-constexpr char kBeginWrite[] = "BEGIN IMMEDIATE";
-constexpr char kBeginRead[] = "BEGIN";
+// What a commit stores with it, the caller being free to go.
+struct CommitWork {
+  Begin begin = Begin::kNothing;
+  std::optional<Decision> decision;
+  std::optional<RequestGuard> guard;
+  std::string reply;
+  Gate::Pass pass;
+};
 
-// Begins what is to be begun; an error when the transaction that should be open is gone.
-absl::Status EnsureTransaction(Connection& connection, const char* begin) {
-  if (begin != nullptr) return connection.Control(begin);
-  return connection.in_transaction() ? absl::OkStatus() : TransactionEnded(connection.shard());
+absl::Status StoreOutcome(Connection& connection, CommitWork& work) {
+  QUARRY_RETURN_IF_ERROR(connection.BeginAs(work.begin));
+  const absl::Time now = absl::Now();
+  if (work.guard.has_value()) QUARRY_RETURN_IF_ERROR(StoreReply(connection, *work.guard, std::move(work.reply), now));
+  if (work.decision.has_value()) QUARRY_RETURN_IF_ERROR(InsertDecision(connection, *work.decision, now));
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::monostate> CommitOn(Connection& connection) {
-  if (!connection.in_transaction()) return TransactionEnded(connection.shard());
-  const int code = connection.Commit();
-  if (code == SQLITE_OK) return std::monostate();
-  const absl::Status error =
-      CommitErrorOf(connection.handle(), code, connection.shard(), reason::kCommitOutcomeUnknown);
+absl::StatusOr<std::monostate> CommitOn(Connection& connection, CommitWork& work) {
+  absl::Status status = StoreOutcome(connection, work);
+  if (status.ok()) {
+    const int code = connection.Commit();
+    if (code == SQLITE_OK) return std::monostate();
+    status = CommitErrorOf(connection.handle(), code, connection.shard(), reason::kCommitOutcomeUnknown);
+  }
   connection.Rollback();
-  return error;
+  return status;
 }
 
 // The end of a commit that was not waited for.
@@ -40,16 +52,19 @@ absl::Status OutcomeUnknown(const std::string& shard) {
 }
 
 Async<absl::StatusOr<std::monostate>> RunCommit(std::shared_ptr<Core> core, std::shared_ptr<Lane> lane,
-                                                absl::Time deadline) {
+                                                CommitWork work, absl::Time deadline) {
   using Result = absl::StatusOr<std::monostate>;
   Completer<Result> done(core->loop);
   Future<Result> future = done.future();
   const Timer timer(core->loop, deadline + kDeadlineGrace,
                     [done, shard = core->connection.shard]() mutable { done.Set(OutcomeUnknown(shard)); });
-  lane->Submit([done, port = core->port](Connection& connection) mutable {
-    Result result = CommitOn(connection);
+  lane->Submit([done, port = core->port, work = std::move(work)](Connection& connection) mutable {
+    Result result = CommitOn(connection, work);
+    work.pass = Gate::Pass();
     port->Post([done, result = std::move(result)]() mutable { done.Set(std::move(result)); });
   });
+  // The next user need not wait until this one has read the answer.
+  lane.reset();
   Result result = co_await future;
   co_return result;
 }
@@ -83,6 +98,12 @@ void SqliteSession::Note(const absl::Status& status) {
 void SqliteSession::End() {
   ended_ = true;
   writer_.reset();
+  pass_ = Gate::Pass();
+}
+
+Begin SqliteSession::TakeBegin() {
+  if (std::exchange(begun_, true)) return Begin::kNothing;
+  return writes_in_transaction() ? Begin::kRecorded : Begin::kRead;
 }
 
 Async<absl::StatusOr<std::shared_ptr<Lane>>> SqliteSession::TransactionLane(const CallContext& ctx) {
@@ -108,13 +129,12 @@ Async<absl::StatusOr<StepResult>> SqliteSession::Execute(const Step& step, const
   Async<absl::StatusOr<std::shared_ptr<Lane>>> acquire = TransactionLane(ctx);
   const absl::StatusOr<std::shared_ptr<Lane>> lane = co_await acquire;
   if (!lane.ok()) co_return lane.status();
-  const char* begin = std::exchange(begun_, true) ? nullptr
-                      : writes_in_transaction()   ? kBeginWrite
-                                                  : kBeginRead;
-  LaneWork<StepResult> work = [step, begin](Connection& connection,
-                                            const JobControl& control) -> absl::StatusOr<StepResult> {
-    QUARRY_RETURN_IF_ERROR(EnsureTransaction(connection, begin));
-    return RunStep(connection, step, control);
+  LaneWork<StepResult> work = [step, begin = TakeBegin(), wrote = wrote_](
+                                  Connection& connection, const JobControl& control) -> absl::StatusOr<StepResult> {
+    QUARRY_RETURN_IF_ERROR(connection.BeginAs(begin));
+    absl::StatusOr<StepResult> result = RunStep(connection, step, control);
+    if (connection.changed()) wrote->store(true);
+    return result;
   };
   Async<absl::StatusOr<StepResult>> run = RunOnLane<StepResult>(core_, *lane, ctx.deadline, std::move(work));
   absl::StatusOr<StepResult> result = co_await run;
@@ -177,8 +197,9 @@ Async<absl::StatusOr<std::unique_ptr<RowStream>>> SqliteSession::Open(const Stat
     absl::StatusOr<std::shared_ptr<Lane>> lane = co_await acquire;
     if (!lane.ok()) co_return lane.status();
     stream.lane = *std::move(lane);
-    if (!std::exchange(begun_, true)) stream.begin = writes_in_transaction() ? kBeginWrite : kBeginRead;
+    stream.begin = TakeBegin();
     stream.in_transaction = true;
+    stream.wrote = wrote_;
   } else {
     bool reads = options_.read_only;
     if (!reads) {
@@ -195,8 +216,9 @@ Async<absl::StatusOr<std::unique_ptr<RowStream>>> SqliteSession::Open(const Stat
       absl::StatusOr<std::shared_ptr<Lane>> lane = co_await acquire;
       if (!lane.ok()) co_return lane.status();
       stream.lane = *std::move(lane);
-      stream.begin = kBeginWrite;
+      stream.begin = Begin::kWrite;
       stream.commit = true;
+      if (core_->strict_snapshots) stream.gate = core_->gate;
     }
   }
   ctx.stage = Stage::kQuery;
@@ -212,12 +234,9 @@ Async<absl::Status> SqliteSession::Control(const std::string& sql, const CallCon
   Async<absl::StatusOr<std::shared_ptr<Lane>>> acquire = TransactionLane(ctx);
   const absl::StatusOr<std::shared_ptr<Lane>> lane = co_await acquire;
   if (!lane.ok()) co_return lane.status();
-  const char* begin = std::exchange(begun_, true) ? nullptr
-                      : writes_in_transaction()   ? kBeginWrite
-                                                  : kBeginRead;
-  LaneWork<std::monostate> work = [sql, begin](Connection& connection,
-                                               const JobControl&) -> absl::StatusOr<std::monostate> {
-    QUARRY_RETURN_IF_ERROR(EnsureTransaction(connection, begin));
+  LaneWork<std::monostate> work = [sql, begin = TakeBegin()](Connection& connection,
+                                                             const JobControl&) -> absl::StatusOr<std::monostate> {
+    QUARRY_RETURN_IF_ERROR(connection.BeginAs(begin));
     QUARRY_RETURN_IF_ERROR(connection.ControlOnce(sql));
     return std::monostate();
   };
@@ -228,17 +247,35 @@ Async<absl::Status> SqliteSession::Control(const std::string& sql, const CallCon
   co_return result.status();
 }
 
-Async<absl::Status> SqliteSession::Commit(const CallContext& ctx) {
+Async<absl::Status> SqliteSession::Commit(const CommitOptions& options, const CallContext& ctx) {
   ctx.stage = Stage::kCommit;
   if (ended_) co_return TransactionEnded(core_->connection.shard);
-  if (!writes_in_transaction() || writer_ == nullptr) {
+  const bool stores = options.decision.has_value() || (options.guard.has_value() && options.reply != nullptr);
+  if (stores && !writes_in_transaction()) co_return ReadOnly(core_->connection.shard);
+  if (!writes_in_transaction() || (writer_ == nullptr && !stores)) {
     // Nothing was written. The connection lets go of its snapshot when it goes back to the pool.
     End();
     co_return absl::OkStatus();
   }
-  const std::shared_ptr<Lane> lane = std::move(writer_);
+  if (options.pass_gate || (core_->strict_snapshots && (wrote() || stores))) {
+    Async<absl::Status> enter = PassGate(ctx);
+    const absl::Status passed = co_await enter;
+    QUARRY_CO_RETURN_IF_ERROR(passed);
+  }
+  Async<absl::StatusOr<std::shared_ptr<Lane>>> acquire = TransactionLane(ctx);
+  absl::StatusOr<std::shared_ptr<Lane>> lane = co_await acquire;
+  QUARRY_CO_RETURN_IF_ERROR(lane.status());
+  ctx.stage = Stage::kCommit;
+  CommitWork work;
+  work.begin = TakeBegin();
+  work.decision = options.decision;
+  if (options.guard.has_value() && options.reply != nullptr) {
+    work.guard = options.guard;
+    work.reply = EncodeTaskResult(*options.reply);
+  }
+  work.pass = std::move(pass_);
   End();
-  Async<absl::StatusOr<std::monostate>> commit = RunCommit(core_, lane, ctx.deadline);
+  Async<absl::StatusOr<std::monostate>> commit = RunCommit(core_, *std::move(lane), std::move(work), ctx.deadline);
   const absl::StatusOr<std::monostate> result = co_await commit;
   co_return result.status();
 }
@@ -248,6 +285,73 @@ Async<absl::Status> SqliteSession::Rollback(const CallContext& ctx) {
   // Whoever holds the lane last rolls back what is open on it.
   End();
   co_return absl::OkStatus();
+}
+
+bool SqliteSession::wrote() const { return wrote_->load(); }
+
+Async<absl::StatusOr<std::optional<TaskResult>>> SqliteSession::Claim(const RequestGuard& guard,
+                                                                      const CallContext& ctx) {
+  using Reply = std::optional<TaskResult>;
+  if (!writes_in_transaction()) co_return ReadOnly(core_->connection.shard);
+  Async<absl::StatusOr<std::shared_ptr<Lane>>> acquire = TransactionLane(ctx);
+  const absl::StatusOr<std::shared_ptr<Lane>> lane = co_await acquire;
+  if (!lane.ok()) co_return lane.status();
+  // Whoever holds the id holds the writer too, so there is nothing to insert: it is this transaction's until it ends.
+  LaneWork<Reply> work = [guard, begin = TakeBegin()](Connection& connection,
+                                                      const JobControl&) -> absl::StatusOr<Reply> {
+    QUARRY_RETURN_IF_ERROR(connection.BeginAs(begin));
+    return FindReply(connection, guard);
+  };
+  Async<absl::StatusOr<Reply>> run = RunOnLane<Reply>(core_, *lane, ctx.deadline, std::move(work));
+  absl::StatusOr<Reply> result = co_await run;
+  Note(result.status());
+  co_return result;
+}
+
+Async<absl::Status> SqliteSession::PassGate(const CallContext& ctx) {
+  if (ended_) co_return TransactionEnded(core_->connection.shard);
+  if (pass_ || !writes_in_transaction()) co_return absl::OkStatus();
+  Async<absl::StatusOr<Gate::Pass>> enter = EnterGate(core_, Gate::Mode::kShared, ctx.deadline);
+  absl::StatusOr<Gate::Pass> pass = co_await enter;
+  if (!pass.ok()) {
+    End();
+    co_return pass.status();
+  }
+  pass_ = *std::move(pass);
+  co_return absl::OkStatus();
+}
+
+Async<absl::Status> SqliteSession::Prepare(const GlobalTransaction& transaction, const CallContext& ctx) {
+  using Result = absl::StatusOr<std::monostate>;
+  ctx.stage = Stage::kCommit;
+  if (ended_) co_return TransactionEnded(core_->connection.shard);
+  if (!writes_in_transaction()) co_return ReadOnly(core_->connection.shard);
+  Async<absl::StatusOr<std::shared_ptr<Lane>>> acquire = TransactionLane(ctx);
+  absl::StatusOr<std::shared_ptr<Lane>> lane = co_await acquire;
+  if (!lane.ok()) co_return lane.status();
+  Async<absl::Status> enter = PassGate(ctx);
+  const absl::Status passed = co_await enter;
+  QUARRY_CO_RETURN_IF_ERROR(passed);
+  ctx.stage = Stage::kCommit;
+  Completer<Result> done(core_->loop);
+  Future<Result> future = done.future();
+  const Timer timer(core_->loop, ctx.deadline + kDeadlineGrace, [done, shard = core_->connection.shard]() mutable {
+    done.Set(OutcomeUnknown(shard));
+  });
+  core_->branches->Announce(transaction, *lane);
+  (*lane)->Submit([done, transaction, begin = TakeBegin(), branches = core_->branches, port = core_->port,
+                   pass = std::move(pass_)](Connection& connection) mutable {
+    Result result = std::monostate();
+    absl::Status status = begin == Begin::kNothing ? absl::OkStatus() : connection.BeginAs(begin);
+    // It knows how to leave nothing when there is no transaction.
+    status.Update(branches->Prepare(connection, transaction, std::move(pass)));
+    if (!status.ok()) result = std::move(status);
+    port->Post([done, result = std::move(result)]() mutable { done.Set(std::move(result)); });
+  });
+  *lane = nullptr;
+  End();
+  Result result = co_await future;
+  co_return result.status();
 }
 
 }  // namespace quarry::sqlite

@@ -1,12 +1,12 @@
 #include "core/backend/sqlite/steps.h"
 
 #include <bit>
-#include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/backend/sqlite/errors.h"
+#include "core/backend/sqlite/outcomes.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/model/codec.h"
@@ -21,17 +21,17 @@ constexpr char kCreateRequests[] =
 constexpr char kIndexRequests[] =
     "CREATE INDEX IF NOT EXISTS quarry_requests_created ON quarry_requests(created)";
 
-Statement Own(const char* sql, std::vector<Value> params) {
-  Statement statement;
-  statement.sql = std::make_shared<const std::string>(sql);
-  statement.params = std::move(params);
-  return statement;
-}
-
-const JobControl& Unbounded() {
-  static const JobControl control(absl::InfiniteFuture());
-  return control;
-}
+// Locks: core/lock/lock_sql.h says what they hold.
+constexpr const char* kCreateLocks[] = {
+    "CREATE TABLE IF NOT EXISTS quarry_locks("
+    "name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, token INTEGER NOT NULL, busy_until INTEGER NOT NULL, "
+    "state BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS quarry_lock_store("
+    "id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1), token INTEGER NOT NULL, locks INTEGER NOT NULL) STRICT",
+    "INSERT INTO quarry_lock_store VALUES (1, 0, 0) ON CONFLICT (id) DO NOTHING",
+    "CREATE TABLE IF NOT EXISTS quarry_lock_fence("
+    "lock_name TEXT NOT NULL PRIMARY KEY, token INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+};
 
 // A part of the open transaction that can be undone alone. Begins when told to, ends with Keep or by being undone.
 class Savepoint {
@@ -121,11 +121,13 @@ absl::StatusOr<TaskResult> RunSteps(Connection& connection, const Task& task, co
   return result;
 }
 
-// The stored reply of an earlier try; nullopt when there was none.
+}  // namespace
+
 absl::StatusOr<std::optional<TaskResult>> FindReply(Connection& connection, const RequestGuard& guard) {
-  const Statement find = Own("SELECT request_hash, reply FROM quarry_requests WHERE request_id = ?1",
-                             {Value::Text(guard.request_id)});
-  QUARRY_ASSIGN_OR_RETURN(const StatementResult found, connection.Run(find, Unbounded()));
+  QUARRY_ASSIGN_OR_RETURN(
+      const StatementResult found,
+      RunOwn(connection, "SELECT request_hash, reply FROM quarry_requests WHERE request_id = ?1",
+             {Value::Text(guard.request_id)}));
   if (found.batch.rows.empty()) return std::optional<TaskResult>();
   const Row& row = found.batch.rows.front();
   if (std::bit_cast<uint64_t>(row[0].int64_value()) != guard.request_hash) {
@@ -138,16 +140,13 @@ absl::StatusOr<std::optional<TaskResult>> FindReply(Connection& connection, cons
   return std::optional<TaskResult>(std::move(reply));
 }
 
-absl::Status StoreReply(Connection& connection, const RequestGuard& guard, const TaskResult& result,
-                        absl::Time now) {
-  const Statement store =
-      Own("INSERT INTO quarry_requests(request_id, request_hash, reply, created) VALUES (?1, ?2, ?3, ?4)",
-          {Value::Text(guard.request_id), Value::Int64(std::bit_cast<int64_t>(guard.request_hash)),
-           Value::Bytes(EncodeTaskResult(result)), Value::Int64(absl::ToUnixSeconds(now))});
-  return connection.Run(store, Unbounded()).status();
+absl::Status StoreReply(Connection& connection, const RequestGuard& guard, std::string reply, absl::Time now) {
+  return RunOwn(connection,
+                "INSERT INTO quarry_requests(request_id, request_hash, reply, created) VALUES (?1, ?2, ?3, ?4)",
+                {Value::Text(guard.request_id), Value::Int64(std::bit_cast<int64_t>(guard.request_hash)),
+                 Value::Bytes(std::move(reply)), Value::Int64(absl::ToUnixSeconds(now))})
+      .status();
 }
-
-}  // namespace
 
 absl::StatusOr<StepResult> RunStep(Connection& connection, const Step& step, const JobControl& control) {
   Savepoint savepoint(connection);
@@ -183,15 +182,20 @@ absl::StatusOr<TaskResult> RunWrites(Connection& connection, const Task& task, c
   // A single step undoes itself.
   if (!one_step) QUARRY_RETURN_IF_ERROR(savepoint.Begin());
   QUARRY_ASSIGN_OR_RETURN(TaskResult result, RunSteps(connection, task, control));
-  if (task.guard.has_value()) QUARRY_RETURN_IF_ERROR(StoreReply(connection, *task.guard, result, now));
+  if (task.guard.has_value()) {
+    QUARRY_RETURN_IF_ERROR(StoreReply(connection, *task.guard, EncodeTaskResult(result), now));
+  }
   QUARRY_RETURN_IF_ERROR(savepoint.Keep());
   return result;
 }
 
-absl::Status CreateRequestTable(Connection& connection) {
+absl::Status CreateOwnTables(Connection& connection) {
   QUARRY_RETURN_IF_ERROR(connection.Control("BEGIN IMMEDIATE"));
   absl::Status status = connection.Control(kCreateRequests);
   if (status.ok()) status = connection.Control(kIndexRequests);
+  for (const char* sql : kCreateLocks) {
+    if (status.ok()) status = connection.Control(sql);
+  }
   if (!status.ok()) {
     connection.Rollback();
     return status;
@@ -204,11 +208,12 @@ absl::Status CreateRequestTable(Connection& connection) {
 }
 
 absl::StatusOr<int64_t> PurgeRequests(Connection& connection, absl::Time before) {
-  const Statement purge =
-      Own("DELETE FROM quarry_requests WHERE request_id IN "
-          "(SELECT request_id FROM quarry_requests WHERE created < ?1 ORDER BY created LIMIT 200)",
-          {Value::Int64(absl::ToUnixSeconds(before))});
-  QUARRY_ASSIGN_OR_RETURN(const StatementResult purged, connection.Run(purge, Unbounded()));
+  QUARRY_ASSIGN_OR_RETURN(
+      const StatementResult purged,
+      RunOwn(connection,
+             "DELETE FROM quarry_requests WHERE request_id IN "
+             "(SELECT request_id FROM quarry_requests WHERE created < ?1 ORDER BY created LIMIT 200)",
+             {Value::Int64(absl::ToUnixSeconds(before))}));
   return purged.affected;
 }
 

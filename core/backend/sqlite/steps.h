@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,8 +24,13 @@ absl::StatusOr<TaskResult> RunReads(Connection& connection, const Task& task, co
 absl::StatusOr<TaskResult> RunWrites(Connection& connection, const Task& task, const JobControl& control,
                                      absl::Time now);
 
-// The table of stored replies.
-absl::Status CreateRequestTable(Connection& connection);
+// The stored reply of an earlier try; nullopt when there was none. kInvalidArgument REQUEST_ID_REUSED.
+absl::StatusOr<std::optional<TaskResult>> FindReply(Connection& connection, const RequestGuard& guard);
+// In the open transaction. `reply` is as EncodeTaskResult writes it.
+absl::Status StoreReply(Connection& connection, const RequestGuard& guard, std::string reply, absl::Time now);
+
+// Stored replies and locks.
+absl::Status CreateOwnTables(Connection& connection);
 // Deletes some of the replies stored before `before`, in the open transaction; how many.
 absl::StatusOr<int64_t> PurgeRequests(Connection& connection, absl::Time before);
 

@@ -43,11 +43,12 @@ Answers& AnswersFor(std::vector<Answers>& all, const std::shared_ptr<LoopPort>& 
 }  // namespace
 
 Writer::Writer(std::shared_ptr<WriterQueue> queue, std::unique_ptr<Connection> connection,
-               Checkpointer& checkpointer, absl::Duration request_keep)
+               Checkpointer& checkpointer, absl::Duration request_keep, std::shared_ptr<Gate> gate)
     : queue_(std::move(queue)),
       connection_(std::move(connection)),
       checkpointer_(checkpointer),
-      request_keep_(request_keep) {
+      request_keep_(request_keep),
+      gate_(std::move(gate)) {
   sqlite3_wal_hook(
       connection_->handle(),
       [](void* self, sqlite3*, const char*, int pages) {
@@ -128,10 +129,12 @@ bool Writer::TryGroup(std::vector<Write>& writes, std::vector<absl::StatusOr<Tas
     connection_->Rollback();
     return true;
   }
-  const int code = connection_->Commit();
+  absl::Status gate;
+  const int code = CommitGroup(writes, &gate);
   if (code == SQLITE_OK) return true;
-  const absl::Status error =
-      CommitErrorOf(connection_->handle(), code, connection_->shard(), reason::kWriteOutcomeUnknown);
+  const absl::Status error = !gate.ok() ? gate
+                                        : CommitErrorOf(connection_->handle(), code, connection_->shard(),
+                                                        reason::kWriteOutcomeUnknown);
   connection_->Rollback();
   if ((code & 0xFF) == SQLITE_CONSTRAINT && live > 1) {
     // A deferred foreign key of one of them: each has to show for itself.
@@ -147,6 +150,20 @@ bool Writer::TryGroup(std::vector<Write>& writes, std::vector<absl::StatusOr<Tas
   }
   fail_rest(error);
   return true;
+}
+
+int Writer::CommitGroup(const std::vector<Write>& writes, absl::Status* gate) {
+  Gate::Pass pass;
+  if (gate_ != nullptr) {
+    absl::Time deadline = absl::InfinitePast();
+    for (const Write& write : writes) deadline = std::max(deadline, write.control->deadline);
+    pass = gate_->EnterBlocking(Gate::Mode::kShared, deadline);
+    if (!pass) {
+      *gate = GateOccupied(connection_->shard());
+      return SQLITE_BUSY;
+    }
+  }
+  return connection_->Commit();
 }
 
 void Writer::Finish(std::vector<Write>& writes, std::vector<absl::StatusOr<TaskResult>>& results,

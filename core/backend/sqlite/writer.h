@@ -14,10 +14,12 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/backend/sqlite/checkpointer.h"
 #include "core/backend/sqlite/connection.h"
+#include "core/backend/sqlite/gate.h"
 #include "core/backend/sqlite/job.h"
 #include "core/backend/sqlite/lane.h"
 #include "core/base/group_pace.h"
@@ -41,8 +43,8 @@ class WriterLane;
 // Somebody who wants the writer to himself.
 struct LeaseRequest {
   std::shared_ptr<JobControl> control;
-  // On the writer's thread. Dropping the lane gives the writer back.
-  absl::AnyInvocable<void(std::shared_ptr<Lane>)> granted;
+  // On the writer's thread; an error on that of whoever closed the queue to writes. Dropping the lane gives the writer back.
+  absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<Lane>>)> granted;
 };
 
 // Thread-safe; outlives the writer in the hands of lanes.
@@ -69,6 +71,11 @@ class WriterQueue : public std::enable_shared_from_this<WriterQueue> {
   // kResourceExhausted POOL_EXHAUSTED when full. Never both refused and answered through `done`.
   std::vector<Refused> Push(std::vector<Write> writes) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Push(LeaseRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The writer, before its thread starts: nothing that is pushed is done until the lane is dropped.
+  std::shared_ptr<Lane> HoldFromStart() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whatever waits or comes is answered with this from now on.
+  void Refuse(const absl::Status& refusal) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The holder's jobs, and his end.
   void PushHeld(Lane::Job job) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -102,6 +109,7 @@ class WriterQueue : public std::enable_shared_from_this<WriterQueue> {
   std::deque<Entry> waiting_ ABSL_GUARDED_BY(mutex_);
   std::deque<Lane::Job> held_jobs_ ABSL_GUARDED_BY(mutex_);  // A null job is the holder's end.
   GroupPace pace_ ABSL_GUARDED_BY(mutex_);
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
@@ -121,8 +129,9 @@ class WriterLane final : public Lane {
 // The thread. Started by the constructor, stopped and joined by the destructor; what waits then is destroyed unrun.
 class Writer {
  public:
-  Writer(std::shared_ptr<WriterQueue> queue, std::unique_ptr<Connection> connection,
-         Checkpointer& checkpointer, absl::Duration request_keep);
+  // Every durable commit of autocommit writes passes `gate`, unless that is null.
+  Writer(std::shared_ptr<WriterQueue> queue, std::unique_ptr<Connection> connection, Checkpointer& checkpointer,
+         absl::Duration request_keep, std::shared_ptr<Gate> gate);
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
   ~Writer();
@@ -135,6 +144,8 @@ class Writer {
                 std::vector<bool>& failed);
   bool RunMembers(std::vector<Write>& writes, std::vector<absl::StatusOr<TaskResult>>& results,
                   std::vector<bool>& failed);
+  // Commits what the members have done; the result code of SQLite. OK in `gate` unless the gate was not passed.
+  int CommitGroup(const std::vector<Write>& writes, absl::Status* gate);
   void Finish(std::vector<Write>& writes, std::vector<absl::StatusOr<TaskResult>>& results,
               const std::vector<bool>& failed);
   void Maintain();
@@ -143,6 +154,7 @@ class Writer {
   std::unique_ptr<Connection> connection_;
   Checkpointer& checkpointer_;  // Outlives this.
   const absl::Duration request_keep_;
+  const std::shared_ptr<Gate> gate_;
   absl::Time next_purge_ = absl::InfinitePast();
   std::thread thread_;
 };

@@ -20,6 +20,7 @@ const std::shared_ptr<JobControl>& WriterQueue::ControlOf(const Entry& entry) {
 
 absl::Status WriterQueue::MakeRoom(std::deque<Entry>& dropped) {
   if (stopped_) return sqlite::Stopped(shard_);
+  if (!refusal_.ok()) return refusal_;
   if (waiting_.size() < waiters_max_) return absl::OkStatus();
   const auto gone = std::stable_partition(waiting_.begin(), waiting_.end(),
                                           [](const Entry& one) { return !ControlOf(one)->withdrawn(); });
@@ -49,6 +50,31 @@ absl::Status WriterQueue::Push(LeaseRequest request) {
   absl::Status room = MakeRoom(dropped);
   if (room.ok()) waiting_.push_back(Entry(std::move(request)));
   return room;
+}
+
+std::shared_ptr<Lane> WriterQueue::HoldFromStart() {
+  {
+    absl::MutexLock lock(&mutex_);
+    held_ = true;
+  }
+  return std::make_shared<WriterLane>(shared_from_this());
+}
+
+void WriterQueue::Refuse(const absl::Status& refusal) {
+  std::deque<Entry> refused;
+  {
+    absl::MutexLock lock(&mutex_);
+    refusal_ = refusal;
+    refused.swap(waiting_);
+  }
+  for (Entry& entry : refused) {
+    if (LeaseRequest* request = std::get_if<LeaseRequest>(&entry)) {
+      request->granted(refusal);
+      continue;
+    }
+    auto& write = std::get<Write>(entry);
+    write.port->Post([done = std::move(write.done), refusal]() mutable { done(refusal); });
+  }
 }
 
 void WriterQueue::PushHeld(Lane::Job job) {

@@ -101,7 +101,7 @@ absl::Status BackendContract::Control(Session& session, const std::string& sql) 
 
 absl::Status BackendContract::Commit(Session& session) {
   const CallContext ctx = AnyCall();
-  return RunOn(loop(), session.Commit(ctx));
+  return RunOn(loop(), session.Commit(kPlainCommit, ctx));
 }
 
 absl::Status BackendContract::Rollback(Session& session) {

@@ -105,6 +105,40 @@ TEST_P(BackendContract, AFailedStepIsUndoneAndTheTransactionGoesOn) {
   EXPECT_EQ(Count("note"), 2);
 }
 
+TEST_P(BackendContract, StepsThatNeedNoUndoOfTheirOwnCommitAndEndTogether) {
+  CreateTables(kNotes);
+  SessionOptions options;
+  options.undo_steps = false;
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(options));
+    ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
+    ASSERT_THAT(Execute(*session, InsertNote(*this, 2)), IsOk());
+    EXPECT_EQ(CountIn(*this, *session), 2);
+    ASSERT_THAT(Commit(*session), IsOk());
+  }
+  EXPECT_EQ(Count("note"), 2);
+  Statement check = Write("UPDATE note SET body = 'y' WHERE id = 99");
+  check.check.kind = Check::Kind::kRowRequired;
+  check.check.table = "note";
+  const std::pair<Statement, const char*> failures[] = {{InsertNote(*this, 3), reason::kUniqueViolation},
+                                                        {check, reason::kRowNotFound},
+                                                        {Write("UPDATE nothing_here SET id = 1"), ""}};
+  for (const auto& [statement, expected] : failures) {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(options));
+    ASSERT_THAT(Execute(*session, InsertNote(*this, 3)), IsOk());
+    const absl::Status failed = Execute(*session, statement).status();
+    EXPECT_FALSE(failed.ok());
+    if (*expected != '\0') {
+      EXPECT_THAT(failed, HasReason(expected));
+    }
+    ASSERT_THAT(Rollback(*session), IsOk());
+  }
+  EXPECT_EQ(Count("note"), 2);
+  // The connections are clean again.
+  ASSERT_THAT(Execute(TaskOf({InsertNote(*this, 4)})), IsOk());
+  EXPECT_EQ(Count("note"), 3);
+}
+
 TEST_P(BackendContract, ReadOnlySessionsCannotWrite) {
   CreateTables(kNotes);
   for (const bool transaction : {true, false}) {

@@ -210,7 +210,7 @@ TEST_F(PostgresFaultTest, ACommitWhoseAnswerIsLostIsLookedUp) {
     } else {
       gate.CutAfterBytesToClient(static_cast<int64_t>(random_->Next() % 25));
     }
-    const absl::Status committed = RunOn(loop_, (*session)->Commit(ctx));
+    const absl::Status committed = RunOn(loop_, (*session)->Commit(kPlainCommit, ctx));
     gate.Open();
     if (absl::IsUnknown(committed)) continue;
     ++known;

@@ -103,7 +103,7 @@ TEST_F(FakeBackendTest, ADroppedSessionRollsBack) {
 
 TEST_F(FakeBackendTest, ACommittedSessionDoesNot) {
   std::unique_ptr<Session> session = Lease();
-  EXPECT_THAT(RunNow(loop_, session->Commit(ctx_)), IsOk());
+  EXPECT_THAT(RunNow(loop_, session->Commit(kPlainCommit, ctx_)), IsOk());
   session.reset();
   EXPECT_EQ(backend_.commits(), 1);
   EXPECT_EQ(backend_.rollbacks(), 0);

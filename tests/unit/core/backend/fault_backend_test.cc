@@ -69,7 +69,7 @@ TEST_F(FaultBackendTest, ALostCommitAnswerIsUnknownAndCommitted) {
   absl::StatusOr<std::unique_ptr<Session>> session = RunNow(loop_, faulty_->Lease(options, ctx_));
   ASSERT_THAT(session, IsOk());
   faulty_->Inject(Fault::kErrorAfter);
-  EXPECT_THAT(RunNow(loop_, (*session)->Commit(ctx_)), HasReason("COMMIT_OUTCOME_UNKNOWN"));
+  EXPECT_THAT(RunNow(loop_, (*session)->Commit(kPlainCommit, ctx_)), HasReason("COMMIT_OUTCOME_UNKNOWN"));
   EXPECT_EQ(fake_->commits(), 1);
 }
 

@@ -147,7 +147,7 @@ TEST_F(BreakerBackendTest, WhatHappensInASessionCountsButIsNeverRefused) {
   fake->AnswerWith(absl::OkStatus());
   EXPECT_THAT(RunNow(loop, (*session)->Execute(step, ctx)), IsOk());
   EXPECT_FALSE(breaker.breaker().open());
-  EXPECT_THAT(RunNow(loop, (*session)->Commit(ctx)), IsOk());
+  EXPECT_THAT(RunNow(loop, (*session)->Commit(kPlainCommit, ctx)), IsOk());
 }
 
 TEST_F(BreakerBackendTest, APingPassesAnOpenBreakerAndClosesItWhenAnswered) {

@@ -65,7 +65,7 @@ TEST_F(MeteredBackendTest, ReportsWhatASessionDoes) {
   EXPECT_THAT(RunNow(loop, (*session)->Execute(step, ctx)), IsOk());
   EXPECT_THAT(RunNow(loop, (*session)->Open(statement, ctx)), IsOk());
   EXPECT_THAT(RunNow(loop, (*session)->Control(savepoint, ctx)), IsOk());
-  EXPECT_THAT(RunNow(loop, (*session)->Commit(ctx)), IsOk());
+  EXPECT_THAT(RunNow(loop, (*session)->Commit(kPlainCommit, ctx)), IsOk());
   EXPECT_THAT(RunNow(loop, (*session)->Rollback(ctx)), IsOk());
   EXPECT_THAT(RunNow(loop, metered.Ping(ctx)), IsOk());
   std::set<std::string> kinds;

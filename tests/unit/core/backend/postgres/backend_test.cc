@@ -238,7 +238,7 @@ TEST_F(PostgresBackendTest, AWriteBehindALockedRowHoldsUpNobodyElse) {
   const Running waiting(backend_->Execute(blocked, ctx), [&ended](absl::StatusOr<TaskResult> r) { ended = r.status(); });
   EXPECT_THAT(Execute(OneStep(Sql("UPDATE t SET n = n + 10 WHERE id = $1", {Value::Int64(2)}, true))), IsOk());
   EXPECT_FALSE(ended.has_value());
-  ASSERT_THAT(RunOn(loop_, holder->Commit(ctx)), IsOk());
+  ASSERT_THAT(RunOn(loop_, holder->Commit(kPlainCommit, ctx)), IsOk());
   while (!ended.has_value()) loop_.RunOnce(absl::Milliseconds(100));
   EXPECT_THAT(*ended, IsOk());
   EXPECT_EQ(Query("SELECT n FROM t WHERE id = 1"), "11");

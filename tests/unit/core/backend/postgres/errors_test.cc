@@ -50,6 +50,29 @@ TEST(ErrorsTest, MapsSqlStatesAsPublished) {
   }
 }
 
+TEST(ErrorsTest, NamesTheTransactionOfADeadlock) {
+  ServerError error;
+  error.sqlstate = "40P01";
+  error.blocker = "764";
+  const absl::Status status = StatusOf(error, "s0");
+  EXPECT_THAT(status, HasReason(reason::kDeadlock));
+  EXPECT_EQ(DetailOf(status).facts["blocking_transaction"], "764");
+}
+
+TEST(ErrorsTest, TellsAPrepareWithoutAPlaceFromOtherShortages) {
+  ServerError error;
+  error.sqlstate = "53200";
+  EXPECT_THAT(StatusOf(error, "s0"), HasReason(reason::kShardFull));
+  error.of_prepare = true;
+  const absl::Status full = StatusOf(error, "s0");
+  EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(full, HasReason(reason::kPoolExhausted));
+  EXPECT_EQ(DetailOf(full).facts["setting"], "max_prepared_transactions");
+  EXPECT_TRUE(DetailOf(full).retry_after.has_value());
+  error.sqlstate = "55000";
+  EXPECT_THAT(StatusOf(error, "s0"), HasReason(reason::kTwoPhaseUnavailable));
+}
+
 TEST(ErrorsTest, TellsALostWriteFromALostRead) {
   EXPECT_THAT(Lost("s0", true, "cut"), HasReason(reason::kWriteOutcomeUnknown));
   EXPECT_THAT(Lost("s0", false, "cut"), StatusIs(absl::StatusCode::kUnavailable));

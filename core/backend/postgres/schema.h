@@ -1,0 +1,31 @@
+// Quarry's own tables in a shard's database: schema quarry. The one place that creates them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/backend/postgres/core.h"
+
+namespace quarry::postgres {
+
+// Request ids, for writes of one shard; all of them for transactions over several shards and for locks.
+enum class OwnTables { kRequests, kAll };
+
+// Creates what is missing, all of it; safe when several gateways do so at once. OK at once when the tables asked for are
+// there. On a connection of its own, so it may be called by one who holds a session. kFailedPrecondition when the
+// database user may not create them: PERMISSION_DENIED for kRequests, TWO_PHASE_UNAVAILABLE for kAll.
+Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadline);
+
+// For an SQLSTATE that says that a table of ours is gone.
+absl::Status TablesMissing(const std::string& shard);
+
+// `text` as a literal of SQL. It holds no NUL.
+std::string Quoted(std::string_view text);
+// Milliseconds for lock_timeout that end a wait before `deadline`, a little earlier rather than later, and the same for
+// deadlines that are about as far; 0, which is no bound, for none.
+int64_t LockTimeoutMs(absl::Time now, absl::Time deadline);
+
+}  // namespace quarry::postgres
