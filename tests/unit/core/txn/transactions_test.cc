@@ -26,28 +26,40 @@ class TransactionsTest : public ::testing::Test {
   TransactionsTest() {
     options_.open_max = 3;
     options_.remembered_max = 4;
-    transactions_.emplace(loop_, random_, 5, options_);
+    Make();
   }
   ~TransactionsTest() override {
     transactions_.reset();
+    commits_.reset();
     loop_.Settle();
     EXPECT_EQ(shard_.sessions, 0);
+    EXPECT_EQ(other_.sessions, 0);
     EXPECT_EQ(shard_.streams, 0);
     EXPECT_EQ(shard_.running, 0);
   }
 
+  void Make() {
+    transactions_.reset();
+    commits_.emplace(loop_, random_, options_.commit_timeout);
+    cuts_.emplace(loop_, random_, SnapshotCutOptions());
+    transactions_.emplace(loop_, random_, 5, options_,
+                          [this] {
+                            return std::vector<ShardParty>{{&backend_, "s0", Dialect::kSqlite}, {&other_backend_, "s1", Dialect::kSqlite}};
+                          },
+                          *commits_, *cuts_);
+  }
   std::string Begin(BeginOptions options = BeginOptions()) {
     const absl::StatusOr<std::string> id = transactions_->Begin(options);
     EXPECT_THAT(id, IsOk());
     return id.value_or("");
   }
   absl::StatusOr<TaskResult> Run(const std::string& id, const Task& task) {
-    return RunNow(loop_, transactions_->Execute(id, task, backend_, ctx_));
+    return RunNow(loop_, transactions_->Execute(id, task, ctx_));
   }
   absl::Status Savepoint(const std::string& id, SavepointAction action, const std::string& name) {
     return RunNow(loop_, transactions_->Savepoint(id, action, name, ctx_));
   }
-  absl::Status Commit(const std::string& id) { return RunNow(loop_, transactions_->Commit(id, ctx_)); }
+  absl::Status Commit(const std::string& id) { return RunNow(loop_, transactions_->Commit(id, false, ctx_)).status; }
   absl::Status Rollback(const std::string& id) { return RunNow(loop_, transactions_->Rollback(id, ctx_)); }
   TransactionState StateOf(const std::string& id) {
     const absl::StatusOr<TransactionState> state = transactions_->State(id);
@@ -59,7 +71,11 @@ class TransactionsTest : public ::testing::Test {
   SeededRandom random_{1};
   ShardScript shard_;
   ScriptedBackend backend_{shard_};
+  ShardScript other_;
+  ScriptedBackend other_backend_{other_};
   TransactionOptions options_;
+  std::optional<Commits> commits_;
+  std::optional<SnapshotCuts> cuts_;
   std::optional<Transactions> transactions_;
   CallContext ctx_{loop_};
 };
@@ -99,7 +115,7 @@ ShardScript::StepAnswer FailOn(std::string sql, absl::Status status) {
 TEST_F(TransactionsTest, OpensNothingBeforeItsFirstStatement) {
   const std::string id = Begin();
   EXPECT_THAT(shard_.leased, IsEmpty());
-  EXPECT_EQ(*transactions_->ShardOf(id), std::nullopt);
+  EXPECT_THAT(*transactions_->ShardsOf(id), IsEmpty());
   EXPECT_EQ(StateOf(id), TransactionState::kActive);
   EXPECT_THAT(Commit(id), IsOk());
   EXPECT_EQ(StateOf(id), TransactionState::kCommitted);
@@ -123,19 +139,108 @@ TEST_F(TransactionsTest, RunsItsStatementsOnOneSessionAndCommitsIt) {
   EXPECT_EQ(shard_.sessions, 0);
 }
 
-TEST_F(TransactionsTest, RefusesASecondShardAndStaysUsable) {
-  const std::string id = Begin();
+TEST_F(TransactionsTest, RefusesASecondShardWhereOneWasAskedForAndStaysUsable) {
+  BeginOptions options;
+  options.single_shard = true;
+  const std::string id = Begin(options);
   EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
   EXPECT_THAT(Run(id, WriteTask({"B"}, kSecond)), HasReason(reason::kCrossShardTransaction));
   EXPECT_THAT(Run(id, WriteTask({"C"})), IsOk());
   EXPECT_THAT(Commit(id), IsOk());
 }
 
+TEST_F(TransactionsTest, CommitsSeveralShardsInTwoPhases) {
+  const std::string id = Begin();
+  EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
+  EXPECT_THAT(Run(id, WriteTask({"B"}, kSecond)), IsOk());
+  EXPECT_THAT(*transactions_->ShardsOf(id), ElementsAre(kFirst, kSecond));
+  EXPECT_THAT(Commit(id), IsOk());
+  EXPECT_EQ(StateOf(id), TransactionState::kCommitted);
+  // The highest writer is home: it commits with the decision, the other is prepared and finished.
+  EXPECT_THAT(shard_.two_phase.state().parts, ElementsAre(id));
+  EXPECT_THAT(shard_.two_phase.state().branches, IsEmpty());
+  EXPECT_EQ(other_.commits, 1);
+  ASSERT_THAT(other_.two_phase.state().decisions, ::testing::Contains(::testing::Key(id)));
+  EXPECT_THAT(other_.two_phase.state().decisions[id].participants, ElementsAre("s0", "s1"));
+  EXPECT_EQ(commits_->stats().two_phase, 1);
+}
+
+TEST_F(TransactionsTest, PaysNothingWhereOneShardAloneWasWritten) {
+  const std::string id = Begin();
+  EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
+  Task read = WriteTask({"R"}, kSecond);
+  read.steps[0].statements[0].writes = false;
+  EXPECT_THAT(Run(id, read), IsOk());
+  EXPECT_THAT(Commit(id), IsOk());
+  EXPECT_EQ(shard_.commits, 1);
+  EXPECT_EQ(other_.commits, 1);
+  EXPECT_THAT(shard_.two_phase.state().decisions, IsEmpty());
+  EXPECT_THAT(other_.two_phase.state().decisions, IsEmpty());
+  EXPECT_EQ(commits_->stats().one_phase, 1);
+}
+
+TEST_F(TransactionsTest, RefusesTheSecondShardsWriteWhereTwoPhasesCannotWorkAndGoesOn) {
+  other_.two_phase.state().fail["Check"] =
+      MakeError(absl::StatusCode::kFailedPrecondition, reason::kTwoPhaseUnavailable, "max_prepared_transactions is 0");
+  const std::string id = Begin();
+  EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
+  const absl::Status refused = Run(id, WriteTask({"B"}, kSecond)).status();
+  EXPECT_THAT(refused, HasReason(reason::kTwoPhaseUnavailable));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("s1"));
+  EXPECT_THAT(other_.log, Not(Contains("step")));
+  EXPECT_THAT(Commit(id), IsOk());
+  EXPECT_EQ(shard_.commits, 1);
+}
+
+TEST_F(TransactionsTest, LeavesNothingAnywhereWhenAShardCannotPrepare) {
+  const std::string id = Begin();
+  EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
+  EXPECT_THAT(Run(id, WriteTask({"B"}, kSecond)), IsOk());
+  shard_.fail[CallKind::kPrepare] = MakeError(absl::StatusCode::kAborted, reason::kSerializationFailure, "conflict");
+  EXPECT_THAT(Commit(id), HasReason(reason::kSerializationFailure));
+  EXPECT_EQ(StateOf(id), TransactionState::kRolledBack);
+  EXPECT_EQ(shard_.commits + other_.commits, 0);
+  EXPECT_THAT(shard_.two_phase.state().parts, IsEmpty());
+}
+
+TEST_F(TransactionsTest, SettlesALostDecisionBeforeItAnswers) {
+  const std::string id = Begin();
+  EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
+  EXPECT_THAT(Run(id, WriteTask({"B"}, kSecond)), IsOk());
+  // The decision was stored, its answer lost.
+  other_.two_phase.state().lose["Commit"] = MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown, "lost");
+  EXPECT_THAT(Commit(id), IsOk());
+  EXPECT_THAT(shard_.two_phase.state().parts, ElementsAre(id));
+  EXPECT_THAT(other_.two_phase.state().log, Contains("DecideAbort"));
+}
+
+TEST_F(TransactionsTest, IsCommittedThoughAShardDoesNotFinishInTime) {
+  const std::string id = Begin();
+  EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
+  EXPECT_THAT(Run(id, WriteTask({"B"}, kSecond)), IsOk());
+  shard_.two_phase.state().fail["Finish"] = Down();
+  Started<CommitEnd> commit(transactions_->Commit(id, false, ctx_));
+  for (int i = 0; i < 100 && !commit.answered(); ++i) loop_.Advance(absl::Milliseconds(100));
+  ASSERT_TRUE(commit.answered());
+  EXPECT_THAT(commit.result().status, IsOk());
+  EXPECT_EQ(commit.result().outcome, CommitOutcome::kCommittedUnfinished);
+  EXPECT_EQ(StateOf(id), TransactionState::kCommitted);
+  EXPECT_THAT(shard_.two_phase.state().branches, ::testing::Contains(::testing::Key(id)));
+}
+
+TEST_F(TransactionsTest, KeepsADecisionOfOneShardWhereItIsAskedTo) {
+  const std::string id = Begin();
+  EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
+  EXPECT_THAT(RunNow(loop_, transactions_->Commit(id, true, ctx_)).status, IsOk());
+  ASSERT_THAT(shard_.two_phase.state().decisions, ::testing::Contains(::testing::Key(id)));
+  EXPECT_THAT(shard_.two_phase.state().decisions[id].participants, ElementsAre("s0"));
+}
+
 TEST_F(TransactionsTest, RefusesASecondCallWhileOneRuns) {
   const std::string id = Begin();
   const Task task = WriteTask({"A"});
   shard_.hold = {CallKind::kLease};
-  Started<absl::StatusOr<TaskResult>> first(transactions_->Execute(id, task, backend_, ctx_));
+  Started<absl::StatusOr<TaskResult>> first(transactions_->Execute(id, task, ctx_));
   loop_.Settle();
   EXPECT_THAT(Run(id, task), HasReason(reason::kTransactionBusy));
   EXPECT_THAT(Commit(id), HasReason(reason::kTransactionBusy));
@@ -172,7 +277,7 @@ TEST_F(TransactionsTest, IsNotIdleWhileAStatementRuns) {
   const std::string id = Begin();
   const Task task = WriteTask({"A"});
   shard_.hold = {CallKind::kStep};
-  Started<absl::StatusOr<TaskResult>> call(transactions_->Execute(id, task, backend_, ctx_));
+  Started<absl::StatusOr<TaskResult>> call(transactions_->Execute(id, task, ctx_));
   loop_.Advance(absl::Minutes(5));
   EXPECT_EQ(StateOf(id), TransactionState::kActive);
   shard_.Release();
@@ -197,7 +302,7 @@ TEST_F(TransactionsTest, EndsWhenACallIsDroppedAtAnyPoint) {
     EXPECT_THAT(Savepoint(id, SavepointAction::kCreate, "a"), IsOk());
     const Task task = WriteTask({"A"});
     shard_.hold = {point};
-    Started<absl::StatusOr<TaskResult>> call(transactions_->Execute(id, task, backend_, ctx_));
+    Started<absl::StatusOr<TaskResult>> call(transactions_->Execute(id, task, ctx_));
     loop_.Settle();
     EXPECT_FALSE(call.answered());
     call.Drop();
@@ -214,10 +319,10 @@ TEST_F(TransactionsTest, MayTryAgainWhenNoSessionWasFree) {
   const std::string id = Begin();
   shard_.fail[CallKind::kLease] = Down();
   EXPECT_THAT(Run(id, WriteTask({"A"})), HasReason(reason::kShardUnavailable));
-  EXPECT_EQ(*transactions_->ShardOf(id), std::nullopt);
+  EXPECT_THAT(*transactions_->ShardsOf(id), IsEmpty());
   shard_.fail.clear();
   EXPECT_THAT(Run(id, WriteTask({"A"}, kSecond)), IsOk());
-  EXPECT_EQ(**transactions_->ShardOf(id), kSecond);
+  EXPECT_THAT(*transactions_->ShardsOf(id), ElementsAre(kSecond));
 }
 
 TEST_F(TransactionsTest, EndsOrGoesOnAfterAFailedStatementByItsCode) {
@@ -384,12 +489,12 @@ TEST_F(TransactionsTest, AnswersUnknownAtTheDeadlineAndTellsTheEndLater) {
   shard_.hold = {CallKind::kCommit};
   CallContext hurried(loop_);
   hurried.deadline = loop_.Now() + absl::Seconds(1);
-  Started<absl::Status> commit(transactions_->Commit(id, hurried));
+  Started<CommitEnd> commit(transactions_->Commit(id, false, hurried));
   loop_.Settle();
   EXPECT_FALSE(commit.answered());
   loop_.Advance(absl::Seconds(1));
   ASSERT_TRUE(commit.answered());
-  EXPECT_THAT(commit.result(), HasReason(reason::kCommitOutcomeUnknown));
+  EXPECT_THAT(commit.result().status, HasReason(reason::kCommitOutcomeUnknown));
   EXPECT_EQ(StateOf(id), TransactionState::kInDoubt);
   EXPECT_THAT(Commit(id), HasReason(reason::kCommitOutcomeUnknown));
   EXPECT_THAT(Rollback(id), HasReason(reason::kCommitOutcomeUnknown));
@@ -404,7 +509,7 @@ TEST_F(TransactionsTest, CommitsOnAfterItsCallerIsDropped) {
   const std::string id = Begin();
   EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
   shard_.hold = {CallKind::kCommit};
-  Started<absl::Status> commit(transactions_->Commit(id, ctx_));
+  Started<CommitEnd> commit(transactions_->Commit(id, false, ctx_));
   loop_.Settle();
   commit.Drop();
   EXPECT_EQ(StateOf(id), TransactionState::kInDoubt);
@@ -417,26 +522,26 @@ TEST_F(TransactionsTest, CommitsOnAfterItsCallerIsDropped) {
 
 TEST_F(TransactionsTest, IsNotEndedByItsIdleTimerWhileItCommits) {
   options_.commit_timeout = absl::Minutes(30);
-  transactions_.emplace(loop_, random_, 5, options_);
+  Make();
   const std::string id = Begin();
   EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
   shard_.hold = {CallKind::kCommit};
-  Started<absl::Status> commit(transactions_->Commit(id, ctx_));
+  Started<CommitEnd> commit(transactions_->Commit(id, false, ctx_));
   loop_.Advance(absl::Minutes(20));
   EXPECT_EQ(StateOf(id), TransactionState::kInDoubt);
   shard_.Release();
   loop_.Settle();
-  EXPECT_THAT(commit.result(), IsOk());
+  EXPECT_THAT(commit.result().status, IsOk());
 }
 
 TEST_F(TransactionsTest, IsInDoubtWhenTheCommitItselfRunsOutOfTime) {
   const std::string id = Begin();
   EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
   shard_.hold = {CallKind::kCommit};
-  Started<absl::Status> commit(transactions_->Commit(id, ctx_));
+  Started<CommitEnd> commit(transactions_->Commit(id, false, ctx_));
   loop_.Advance(options_.commit_timeout);
   ASSERT_TRUE(commit.answered());
-  EXPECT_THAT(commit.result(), HasReason(reason::kCommitOutcomeUnknown));
+  EXPECT_THAT(commit.result().status, HasReason(reason::kCommitOutcomeUnknown));
   EXPECT_EQ(StateOf(id), TransactionState::kInDoubt);
 }
 
@@ -459,7 +564,7 @@ TEST_F(TransactionsTest, LeavesNothingBehindWhenItGoesBeforeItsLoop) {
   const std::string id = Begin();
   EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
   {
-    Started<absl::Status> commit(transactions_->Commit(id, ctx_));
+    Started<CommitEnd> commit(transactions_->Commit(id, false, ctx_));
     transactions_.reset();  // Before the loop has run what the commit left for later.
   }
   loop_.Settle();
@@ -498,8 +603,7 @@ TEST_F(TransactionsTest, KnowsItsIdsFromGarbage) {
   const std::string id = Begin();
   EXPECT_EQ(*Transactions::LoopOf(id), 5u);
   for (const std::string& garbage :
-       {std::string(), std::string("x"), std::string(38, 'x'), id + "0", id.substr(1), "t1-zz" + id.substr(5),
-        "t1- 5" + id.substr(5), "t1-05-" + std::string(32, 'z'), std::string("t1-05-") + std::string(32, '\0')}) {
+       {std::string(), std::string("x"), std::string(55, 'x'), id + "0", id.substr(1), "t1" + id.substr(2)}) {
     EXPECT_THAT(Transactions::LoopOf(garbage), HasReason(reason::kInvalidField)) << garbage;
     EXPECT_THAT(Run(garbage, WriteTask({"A"})), HasReason(reason::kTransactionNotFound)) << garbage;
     EXPECT_THAT(Commit(garbage), HasReason(reason::kTransactionNotFound)) << garbage;

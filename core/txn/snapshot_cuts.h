@@ -1,0 +1,73 @@
+// One consistent cut over several shards for readers: no cross-shard commit is seen in half. Readers close the gates of the shards
+// that they read, which cross-shard commits pass; open their sessions behind them; and let go. Cycles of one loop run one at a
+// time, and readers that wait meanwhile share the next.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/backend/backend.h"
+#include "core/base/async.h"
+#include "core/base/context.h"
+#include "core/base/loop.h"
+#include "core/base/random.h"
+#include "core/model/ids.h"
+#include "core/txn/commits.h"
+
+namespace quarry {
+
+struct SnapshotCutOptions {
+  // At one gate, before all are let go and the cycle begins again: commits must not wait long for a reader.
+  absl::Duration gate_timeout = absl::Milliseconds(200);
+  // Between two tries: a uniform time up to this, doubled with each.
+  absl::Duration backoff_first = absl::Milliseconds(5);
+  absl::Duration backoff_max = absl::Milliseconds(200);
+  size_t waiting_max = 1'024;
+};
+
+struct SnapshotCutStats {
+  int64_t cycles = 0;   // That ended well.
+  int64_t readers = 0;  // Served by them.
+  int64_t retries = 0;  // Gates that did not open in time, or a hold that was lost.
+};
+
+// Sessions that read, one for each shard of a cut.
+using CutSessions = std::map<ShardId, std::unique_ptr<Session>>;
+
+class SnapshotCuts {
+ public:
+  // `loop` and `random` outlive this.
+  SnapshotCuts(Loop& loop, Random& random, SnapshotCutOptions options);
+  ~SnapshotCuts();
+  SnapshotCuts(const SnapshotCuts&) = delete;
+  SnapshotCuts& operator=(const SnapshotCuts&) = delete;
+
+  // Read-only sessions on `shards` (ascending), whose every statement sees the same cut. One shard needs no gate.
+  // kUnavailable: a shard does not answer, or TRANSACTION_IN_DOUBT when an unfinished commit keeps a gate until the deadline.
+  // kResourceExhausted LIMIT_EXCEEDED: too many readers wait.
+  Async<absl::StatusOr<CutSessions>> Open(std::vector<ShardId> shards, std::vector<ShardParty> parties, const CallContext& ctx);
+  const SnapshotCutStats& stats() const { return stats_; }
+
+ private:
+  struct Reader;
+  Async<void> RunCycles();
+  Async<absl::Status> RunCycle(const std::vector<std::shared_ptr<Reader>>& readers, absl::Time deadline);
+  absl::Time PurgeAndBound(std::vector<std::shared_ptr<Reader>>& readers) const;
+
+  Loop& loop_;
+  Random& random_;
+  const SnapshotCutOptions options_;
+  SnapshotCutStats stats_;
+  std::vector<std::shared_ptr<Reader>> waiting_;
+  bool cycling_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Running running_;
+};
+
+}  // namespace quarry

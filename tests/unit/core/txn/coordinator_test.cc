@@ -1,0 +1,253 @@
+#include "core/txn/coordinator.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/error.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace quarry {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Kind = CommitEvent::Kind;
+using Result = CommitEvent::Result;
+
+const absl::Status kBroken = MakeError(absl::StatusCode::kAborted, reason::kSerializationFailure, "serialization");
+const absl::Status kDark = MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown, "connection lost");
+
+std::string Text(const CommitAction& action) {
+  static const char* const kNames[] = {"gate",  "prepare", "decide", "reader", "rollback",
+                                       "settle", "finish",  "answer", "end"};
+  std::string text = kNames[static_cast<size_t>(action.kind)];
+  if (action.kind == CommitAction::Kind::kAnswer) {
+    static const char* const kOutcomes[] = {"rolled back", "committed", "committed unfinished", "in doubt"};
+    return absl::StrCat(text, " ", kOutcomes[static_cast<size_t>(action.outcome)]);
+  }
+  if (action.kind == CommitAction::Kind::kEnd) return text;
+  absl::StrAppend(&text, " ", Index(action.shard));
+  if (action.kind == CommitAction::Kind::kFinish) absl::StrAppend(&text, action.verdict == Verdict::kCommit ? " commit" : " abort");
+  if (action.after != absl::ZeroDuration()) absl::StrAppend(&text, " after ", absl::FormatDuration(action.after));
+  return text;
+}
+
+std::vector<std::string> Texts(const std::vector<CommitAction>& actions) {
+  std::vector<std::string> texts;
+  for (const CommitAction& action : actions) texts.push_back(Text(action));
+  return texts;
+}
+
+// "w" and "r" by shard from 0.
+Coordinator Of(const std::string& roles) {
+  std::vector<Participant> participants;
+  for (size_t i = 0; i < roles.size(); ++i) participants.push_back({ShardId{static_cast<uint32_t>(i)}, roles[i] == 'w'});
+  return Coordinator(participants);
+}
+
+std::vector<std::string> Tell(Coordinator& commit, Kind kind, uint32_t shard, Result result = Result::kOk) {
+  CommitEvent event{.kind = kind, .shard = ShardId{shard}, .result = result};
+  if (result == Result::kFailed) event.status = kBroken;
+  if (result == Result::kUnknown) event.status = kDark;
+  if (kind == Kind::kFinished) event.end = BranchEnd::kCommitted;
+  return Texts(commit.On(event));
+}
+
+std::vector<std::string> TellFinished(Coordinator& commit, uint32_t shard, BranchEnd end) {
+  CommitEvent event{.kind = Kind::kFinished, .shard = ShardId{shard}};
+  event.end = end;
+  return Texts(commit.On(event));
+}
+
+std::vector<std::string> TellSettled(Coordinator& commit, uint32_t shard, Verdict verdict) {
+  CommitEvent event{.kind = Kind::kSettled, .shard = ShardId{shard}};
+  event.verdict = verdict;
+  return Texts(commit.On(event));
+}
+
+TEST(CoordinatorTest, TheHighestWriterIsHome) {
+  EXPECT_EQ(Of("wwr").home(), ShardId{1});
+  EXPECT_EQ(Of("rww").home(), ShardId{2});
+  EXPECT_EQ(Coordinator::HomeOf({{ShardId{4}, true}, {ShardId{7}, true}, {ShardId{9}, false}}), ShardId{7});
+}
+
+TEST(CoordinatorTest, TwoWritersPrepareAtOnceAndAnswerWhenBothAreVisible) {
+  Coordinator commit = Of("ww");
+  EXPECT_THAT(Texts(commit.Start()), ElementsAre("prepare 0"));
+  EXPECT_EQ(commit.outcome(), CommitOutcome::kInDoubt);
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), ElementsAre("decide 1"));
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 1), ElementsAre("finish 0 commit"));
+  EXPECT_EQ(commit.outcome(), CommitOutcome::kCommittedUnfinished);
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0), ElementsAre("answer committed", "end"));
+  EXPECT_EQ(commit.outcome(), CommitOutcome::kCommitted);
+  EXPECT_FALSE(commit.contradicted());
+}
+
+TEST(CoordinatorTest, GatesArePassedOneAfterTheOtherAscendingAndTheLastTwoWithTheirWork) {
+  Coordinator commit = Of("wwrww");
+  EXPECT_THAT(Texts(commit.Start()), ElementsAre("gate 0"));
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 0), ElementsAre("gate 1"));
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 1), ElementsAre("prepare 0", "prepare 1", "prepare 3"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 1), ElementsAre("reader 2"));
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 2), ElementsAre("decide 4"));
+}
+
+TEST(CoordinatorTest, AGateThatStaysClosedRollsAllBackWithItsCause) {
+  for (const Result result : {Result::kFailed, Result::kUnknown}) {
+    Coordinator commit = Of("www");
+    commit.Start();
+    EXPECT_THAT(Tell(commit, Kind::kGatePassed, 0, result),
+                ElementsAre("rollback 0", "rollback 1", "rollback 2", "answer rolled back", "end"));
+  }
+}
+
+TEST(CoordinatorTest, APrepareThatFailsRollsBackWhatIsPreparedAndWaitsForWhatIsUnderWay) {
+  Coordinator commit = Of("wrwww");
+  commit.Start();
+  Tell(commit, Kind::kGatePassed, 0);
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 2), ElementsAre("prepare 0", "prepare 2", "prepare 3"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 2), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0, Result::kFailed),
+              ElementsAre("rollback 0", "rollback 1", "finish 2 abort", "rollback 4"));
+  EXPECT_EQ(commit.outcome(), CommitOutcome::kRolledBack);
+  EXPECT_THAT(TellFinished(commit, 2, BranchEnd::kAbsent), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), ElementsAre("finish 3 abort"));
+  const std::vector<CommitAction> last = [&] {
+    CommitEvent event{.kind = Kind::kFinished, .shard = ShardId{3}};
+    event.end = BranchEnd::kAbsent;
+    return commit.On(event);
+  }();
+  EXPECT_THAT(Texts(last), ElementsAre("answer rolled back", "end"));
+  EXPECT_THAT(last[0].cause, HasReason(reason::kSerializationFailure));
+  EXPECT_FALSE(commit.contradicted());
+}
+
+TEST(CoordinatorTest, APrepareInTheDarkIsRolledBackByNameAndReportedAsCertain) {
+  Coordinator commit = Of("ww");
+  commit.Start();
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0, Result::kUnknown), ElementsAre("finish 0 abort", "rollback 1"));
+  CommitEvent event{.kind = Kind::kFinished, .shard = ShardId{0}};
+  event.end = BranchEnd::kAbsent;
+  const std::vector<CommitAction> last = commit.On(event);
+  ASSERT_THAT(Texts(last), ElementsAre("answer rolled back", "end"));
+  EXPECT_THAT(last[0].cause, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(std::string(last[0].cause.message()), HasSubstr("rolled back on every shard"));
+}
+
+TEST(CoordinatorTest, AReaderThatFailsFailsTheWholeBeforeTheDecision) {
+  Coordinator commit = Of("wrwr");
+  commit.Start();
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), ElementsAre("reader 1", "reader 3"));
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 3, Result::kFailed),
+              ElementsAre("finish 0 abort", "rollback 2", "rollback 3"));
+  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 1), ElementsAre("answer rolled back", "end"));
+}
+
+TEST(CoordinatorTest, ADecisionThatIsRefusedRollsBackWithItsCause) {
+  Coordinator commit = Of("ww");
+  commit.Start();
+  Tell(commit, Kind::kPrepared, 0);
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 1, Result::kFailed), ElementsAre("finish 0 abort", "rollback 1"));
+  EXPECT_EQ(commit.outcome(), CommitOutcome::kRolledBack);
+  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), ElementsAre("answer rolled back", "end"));
+}
+
+TEST(CoordinatorTest, ALostDecisionIsSettledAtHomeAndNeverTriedAgain) {
+  Coordinator commit = Of("ww");
+  commit.Start();
+  Tell(commit, Kind::kPrepared, 0);
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 1, Result::kUnknown), ElementsAre("settle 1"));
+  EXPECT_EQ(commit.outcome(), CommitOutcome::kInDoubt);
+  EXPECT_THAT(Tell(commit, Kind::kSettled, 1, Result::kUnknown), ElementsAre("settle 1 after 10ms"));
+  EXPECT_THAT(Tell(commit, Kind::kSettled, 1, Result::kFailed), ElementsAre("settle 1 after 20ms"));
+  for (int i = 0; i < 100; ++i) Tell(commit, Kind::kSettled, 1, Result::kFailed);
+  EXPECT_THAT(Tell(commit, Kind::kSettled, 1, Result::kFailed), ElementsAre("settle 1 after 1s"));
+  EXPECT_THAT(TellSettled(commit, 1, Verdict::kCommit), ElementsAre("finish 0 commit"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0), ElementsAre("answer committed", "end"));
+}
+
+TEST(CoordinatorTest, ALostDecisionThatNeverStoodIsRolledBack) {
+  Coordinator commit = Of("ww");
+  commit.Start();
+  Tell(commit, Kind::kPrepared, 0);
+  Tell(commit, Kind::kDecided, 1, Result::kUnknown);
+  EXPECT_THAT(TellSettled(commit, 1, Verdict::kAbort), ElementsAre("finish 0 abort"));
+  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), ElementsAre("answer rolled back", "end"));
+}
+
+TEST(CoordinatorTest, AShardThatDoesNotFinishIsTriedAFewTimesThenLeftToRecovery) {
+  Coordinator commit = Of("www");
+  commit.Start();
+  Tell(commit, Kind::kGatePassed, 0);
+  Tell(commit, Kind::kPrepared, 0);
+  Tell(commit, Kind::kPrepared, 1);
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 2), ElementsAre("finish 0 commit", "finish 1 commit"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("finish 0 commit after 10ms"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kUnknown), ElementsAre("finish 0 commit after 20ms"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("finish 0 commit after 40ms"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("finish 0 commit after 80ms"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("answer committed unfinished"));
+  EXPECT_EQ(commit.outcome(), CommitOutcome::kCommittedUnfinished);
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 1), ElementsAre("end"));
+}
+
+TEST(CoordinatorTest, ARollbackThatAShardDoesNotConfirmHoldsUpNobody) {
+  Coordinator commit = Of("ww");
+  commit.Start();
+  Tell(commit, Kind::kPrepared, 0);
+  Tell(commit, Kind::kDecided, 1, Result::kFailed);
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("finish 0 abort after 10ms", "answer rolled back"));
+  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), ElementsAre("end"));
+}
+
+TEST(CoordinatorTest, AMissingBranchOfACommittedTransactionIsNoSuccess) {
+  Coordinator commit = Of("ww");
+  commit.Start();
+  Tell(commit, Kind::kPrepared, 0);
+  Tell(commit, Kind::kDecided, 1);
+  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), ElementsAre("answer committed unfinished", "end"));
+  EXPECT_TRUE(commit.contradicted());
+}
+
+TEST(CoordinatorTest, ACommittedBranchOfARolledBackTransactionIsAContradiction) {
+  Coordinator commit = Of("ww");
+  commit.Start();
+  Tell(commit, Kind::kPrepared, 0);
+  Tell(commit, Kind::kDecided, 1, Result::kFailed);
+  TellFinished(commit, 0, BranchEnd::kCommitted);
+  EXPECT_TRUE(commit.contradicted());
+}
+
+TEST(CoordinatorTest, EventsThatNobodyAwaitsChangeNothing) {
+  Coordinator commit = Of("wrww");
+  EXPECT_THAT(Texts(commit.Start()), ElementsAre("gate 0"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 1), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 3), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 2), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 9), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 0), ElementsAre("prepare 0", "prepare 2"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 3), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 2), ElementsAre("reader 1"));
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 1), ElementsAre("decide 3"));
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 3), ElementsAre("finish 0 commit", "finish 2 commit"));
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 3, Result::kFailed), IsEmpty());
+  EXPECT_THAT(TellSettled(commit, 3, Verdict::kAbort), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 0), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 2), ElementsAre("answer committed", "end"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 2), IsEmpty());
+}
+
+}  // namespace
+}  // namespace quarry
