@@ -170,13 +170,23 @@ const LoweredSql& Lowering::Cached(const Table& table, Dialect dialect, Shape sh
   return *lowered;
 }
 
-LoweredSql Lowering::PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns) {
-  return Reading(table, columns, Types(table, table.primary_key()),
-                 absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ", QuoteTable(table.name(), dialect),
-                              " WHERE ", KeyEquals(table, dialect, 1)));
+namespace {
+
+// SQLite's transactions that may write have the file to themselves.
+const char* LockClause(Dialect dialect, RowLock lock) {
+  if (dialect == Dialect::kSqlite || lock == RowLock::kNone) return "";
+  return lock == RowLock::kShare ? " FOR SHARE" : " FOR UPDATE";
 }
 
-LoweredSql Lowering::BatchRead(const Table& table, const std::vector<size_t>& columns) {
+}  // namespace
+
+LoweredSql Lowering::PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns, RowLock lock) {
+  return Reading(table, columns, Types(table, table.primary_key()),
+                 absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ", QuoteTable(table.name(), dialect),
+                              " WHERE ", KeyEquals(table, dialect, 1), LockClause(dialect, lock)));
+}
+
+LoweredSql Lowering::BatchRead(const Table& table, const std::vector<size_t>& columns, RowLock lock) {
   const std::vector<size_t>& key = table.primary_key();
   std::string where;
   if (key.size() == 1) {
@@ -194,7 +204,10 @@ LoweredSql Lowering::BatchRead(const Table& table, const std::vector<size_t>& co
   for (ColumnType& type : params) type.array = true;
   return Reading(table, columns, std::move(params),
                  absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ",
-                              QuoteTable(table.name(), Dialect::kPostgres), " WHERE ", where));
+                              QuoteTable(table.name(), Dialect::kPostgres), " WHERE ", where,
+                              // In one order for all, so that two calls do not wait for each other.
+                              lock == RowLock::kNone ? "" : absl::StrCat(" ORDER BY ", ColumnList(table, key)),
+                              LockClause(Dialect::kPostgres, lock)));
 }
 
 LoweredSql Lowering::ListRead(const Table& table, const std::vector<size_t>& columns, size_t keys) {

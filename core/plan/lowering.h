@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "core/catalog/catalog.h"
+#include "core/model/operation.h"
 #include "core/model/statement.h"
 
 namespace quarry {
@@ -25,9 +26,11 @@ std::string QuoteTable(const std::string& name, Dialect dialect);
 class Lowering {
  public:
   // SELECT columns WHERE the primary key equals the parameters. Not remembered: the planner's ReadShape is.
-  static LoweredSql PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns);
+  static LoweredSql PointRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns,
+                               RowLock lock = RowLock::kNone);
   // PostgreSQL only: the same for many keys, one array parameter per key column.
-  static LoweredSql BatchRead(const Table& table, const std::vector<size_t>& columns);
+  static LoweredSql BatchRead(const Table& table, const std::vector<size_t>& columns,
+                               RowLock lock = RowLock::kNone);
   // SQLite only: the same for `keys` keys, one parameter for each of their columns, key after key.
   static LoweredSql ListRead(const Table& table, const std::vector<size_t>& columns, size_t keys);
   // A point read that holds the row to the end of the transaction.

@@ -124,10 +124,22 @@ void Planner::Follow(const std::shared_ptr<const Snapshot>& snapshot) {
   followed_ = snapshot;
 }
 
+namespace {
+
+void MarkLocking(ReadPlan& plan) {
+  for (Task& task : plan.tasks) {
+    for (Step& step : task.steps) {
+      for (Statement& statement : step.statements) statement.locks = true;
+    }
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<ReadPlan> Planner::PlanRead(const ReadOperation& op, const std::shared_ptr<const Snapshot>& snapshot,
                                            std::optional<ShardId> pinned, ShardId spread) {
   Follow(snapshot);
-  QUARRY_ASSIGN_OR_RETURN(const std::shared_ptr<const ReadShape> shape, shapes_.Find(op.table, op.columns, *snapshot));
+  QUARRY_ASSIGN_OR_RETURN(const std::shared_ptr<const ReadShape> shape, shapes_.Find(op.table, op.columns, op.lock, *snapshot));
   const Table& table = *shape->table;
   if (static_cast<int64_t>(op.keys.size()) > limits_.batch_items_max) {
     return InvalidField("keys", absl::StrCat("has ", op.keys.size(), " keys; at most ", limits_.batch_items_max,
@@ -179,6 +191,7 @@ absl::StatusOr<ReadPlan> Planner::PlanRead(const ReadOperation& op, const std::s
   plan.merge.layout = shape->layout;
   plan.merge.items = static_cast<uint32_t>(op.keys.size());
   AddReadTasks(*shape, *snapshot, std::move(placed), plan);
+  if (op.lock != RowLock::kNone) MarkLocking(plan);
   return plan;
 }
 

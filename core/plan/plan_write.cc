@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/model/key_bytes.h"
+#include "core/plan/fence.h"
 #include "core/plan/planner.h"
 #include "core/plan/route.h"
 
@@ -75,7 +76,16 @@ void CheckPreconditionForm(const Mutation& mutation, const std::string& path, st
 
 // The dialect of the shard that sees the mutation first.
 Dialect FirstDialect(const Topology& topology, std::optional<ShardId> shard) {
-  return topology.shard(shard.value_or(FirstReferenceShard(topology))).dialect;
+  return topology.shard(shard.value_or(ShardId{0})).dialect;
+}
+
+// Once is enough where all steps are one transaction; steps that each stand alone are each checked.
+void FenceTask(const LockFence& fence, Dialect dialect, Task& task) {
+  if (fence.empty()) return;
+  for (Step& step : task.steps) {
+    AddFence(fence, dialect, step);
+    if (task.atomicity == Atomicity::kAll) return;
+  }
 }
 
 // The violations of a failed check, beside those found before.
@@ -290,35 +300,39 @@ absl::Status Planner::PlaceAll(const WriteOperation& op, const Snapshot& snapsho
       write.kind = op.mutations[item].kind;
       write.key = std::move(one.key);
       write.step = std::move(one.step);
+      write.fence = op.fence;
+      AddFence(op.fence, FirstDialect(snapshot.topology, std::nullopt), write.step);
       plan.reference_writes.push_back(std::move(write));
       continue;
     }
     Task& task = tasks[one.shard.value_or(ShardId{0})];
     task.steps.push_back(std::move(one.step));
   }
-  const bool several = tasks.size() > 1 || (!plan.reference_writes.empty() && (!tasks.empty() || op.single_shard));
-  if (several && (op.atomicity == Atomicity::kAll || op.single_shard)) {
+  if (op.single_shard && (tasks.size() > 1 || !plan.reference_writes.empty())) {
     std::vector<std::string> names;
     for (const auto& [shard, task] : tasks) names.push_back(snapshot.topology.name(shard));
     if (!plan.reference_writes.empty()) names.push_back("all (reference table)");
     return MakeError(absl::StatusCode::kFailedPrecondition, reason::kCrossShardTransaction,
                      absl::StrCat("the mutations belong to several shards (", absl::StrJoin(names, ", "),
-                                  "); an atomic write takes one: split it by shard key, or use BatchWrite"),
+                                  "), and single_shard refuses a second one: split the call by shard key, or leave single_shard out"),
                      {{"shards", absl::StrJoin(names, ",")}});
   }
   for (auto& [shard, task] : tasks) {
     task.shard = shard;
     task.atomicity = op.atomicity;
     if (!op.request_id.empty()) task.guard = RequestGuard{op.request_id, op.request_hash};
+    FenceTask(op.fence, snapshot.topology.shard(shard).dialect, task);
     plan.tasks.push_back(std::move(task));
   }
   return absl::OkStatus();
 }
 
-Step Planner::ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect, bool returning) {
+Step Planner::ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect) {
+  constexpr bool returning = false;
   const Table& table = *write.table;
   Step step;
   step.item = write.item;
+  AddFence(write.fence, dialect, step);
   if (write.kind == MutationKind::kDelete) {
     step.statements.push_back(WriteStatement(lowering_.Delete(table, dialect, returning), write.key, returning));
     return step;

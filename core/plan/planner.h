@@ -39,7 +39,8 @@ struct ReferenceWrite {
   const Table* table = nullptr;
   MutationKind kind = MutationKind::kInsert;
   Key key;    // Update and delete.
-  Step step;  // For the first shard: returns the row that it made, unless it deletes.
+  Step step;  // For shard 0: returns the row that it made, unless it deletes.
+  LockFence fence;
 };
 
 struct WritePlan {
@@ -50,11 +51,6 @@ struct WritePlan {
   std::vector<std::pair<uint32_t, absl::Status>> refused;
 };
 
-// Reference writes go to this shard first and to shard 0, whose commit decides, last.
-inline ShardId FirstReferenceShard(const Topology& topology) {
-  return ShardId{topology.shards().size() > 1 ? 1u : 0u};
-}
-
 class Planner {
  public:
   explicit Planner(PlanLimits limits) : limits_(limits) {}
@@ -62,11 +58,10 @@ class Planner {
   // Reference tables are read on `pinned`, the shard of the reading transaction; without one, on `spread` first.
   absl::StatusOr<ReadPlan> PlanRead(const ReadOperation& op, const std::shared_ptr<const Snapshot>& snapshot,
                                     std::optional<ShardId> pinned, ShardId spread);
-  // Every bad field of every mutation at once under kAll. More than one shard under kAll: CROSS_SHARD_TRANSACTION.
+  // Every bad field of every mutation at once under kAll. More than one shard with single_shard: CROSS_SHARD_TRANSACTION.
   absl::StatusOr<WritePlan> PlanWrite(const WriteOperation& op, const std::shared_ptr<const Snapshot>& snapshot);
-  // The same write for the other shards of a reference table: `row` is what the first shard made, all columns.
-  // `returning` gives the row back, all columns.
-  Step ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect, bool returning);
+  // The same write for the other shards of a reference table: `row` is what shard 0 made, all columns.
+  Step ReplicaStep(const ReferenceWrite& write, const Row& row, Dialect dialect);
 
  private:
   struct Planned {

@@ -70,7 +70,7 @@ std::vector<size_t> ColumnsToRead(const Table& table, std::vector<size_t> asked,
 }
 
 absl::StatusOr<std::shared_ptr<const ReadShape>> MakeShape(const std::string& name,
-                                                           const std::vector<std::string>& columns,
+                                                           const std::vector<std::string>& columns, RowLock lock,
                                                            const Snapshot& snapshot) {
   const auto shape = std::make_shared<ReadShape>();
   QUARRY_ASSIGN_OR_RETURN(shape->table, FindTable(snapshot, name));
@@ -82,11 +82,11 @@ absl::StatusOr<std::shared_ptr<const ReadShape>> MakeShape(const std::string& na
   const auto layout = std::make_shared<ReadLayout>();
   const std::vector<size_t> read = ColumnsToRead(table, std::move(asked), *layout);
   for (const Dialect dialect : {Dialect::kPostgres, Dialect::kSqlite}) {
-    shape->point[static_cast<size_t>(dialect)] = Lowering::PointRead(table, dialect, read);
+    shape->point[static_cast<size_t>(dialect)] = Lowering::PointRead(table, dialect, read, lock);
   }
   if (KeyIs(table, EqualsByBytes)) {
     shape->arrays = std::make_shared<const ManyKeysForm>(
-        ManyKeysForm{Lowering::BatchRead(table, read).sql, layout->key_positions});
+        ManyKeysForm{Lowering::BatchRead(table, read, lock).sql, layout->key_positions});
   }
   if (KeyIs(table, EqualsByBytesOnSqlite)) {
     for (const size_t keys : ReadShape::kListSizes) shape->lists.push_back(Lowering::ListRead(table, read, keys));
@@ -99,12 +99,12 @@ absl::StatusOr<std::shared_ptr<const ReadShape>> MakeShape(const std::string& na
 
 absl::StatusOr<std::shared_ptr<const ReadShape>> ReadShapes::Find(const std::string& table,
                                                                   const std::vector<std::string>& columns,
-                                                                  const Snapshot& snapshot) {
-  const auto found = shapes_.find(Asked{table, columns});
+                                                                  RowLock lock, const Snapshot& snapshot) {
+  const auto found = shapes_.find(Asked{table, columns, lock});
   if (found != shapes_.end()) return found->second;
-  QUARRY_ASSIGN_OR_RETURN(std::shared_ptr<const ReadShape> shape, MakeShape(table, columns, snapshot));
+  QUARRY_ASSIGN_OR_RETURN(std::shared_ptr<const ReadShape> shape, MakeShape(table, columns, lock, snapshot));
   if (shapes_.size() >= kShapesMax) shapes_.clear();
-  shapes_.emplace(Stored{table, columns}, shape);
+  shapes_.emplace(Stored{table, columns, lock}, shape);
   return shape;
 }
 

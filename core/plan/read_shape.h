@@ -11,6 +11,7 @@
 #include "absl/hash/hash.h"
 #include "absl/status/statusor.h"
 #include "core/merge/merge.h"
+#include "core/model/operation.h"
 #include "core/plan/lowering.h"
 #include "core/plan/snapshot.h"
 
@@ -34,10 +35,10 @@ struct ReadShape {
 
 class ReadShapes {
  public:
-  // The shape of a read of `table`'s `columns` (empty: all). Errors as FindTable and CheckColumns. Valid until the next call
+  // The shape of a read of `table`'s `columns` (empty: all) that holds `lock`. Errors as FindTable and CheckColumns. Valid until the next call
   // with another snapshot.
   absl::StatusOr<std::shared_ptr<const ReadShape>> Find(const std::string& table, const std::vector<std::string>& columns,
-                                                        const Snapshot& snapshot);
+                                                        RowLock lock, const Snapshot& snapshot);
   // Forgets all: their tables are about to go.
   void Clear() { shapes_.clear(); }
 
@@ -45,23 +46,25 @@ class ReadShapes {
   struct Asked {
     const std::string& table;
     const std::vector<std::string>& columns;
+    RowLock lock;
   };
   struct Stored {
     std::string table;
     std::vector<std::string> columns;
+    RowLock lock;
   };
   struct Hash {
     using is_transparent = void;
     template <typename Either>
     size_t operator()(const Either& shape) const {
-      return absl::HashOf(shape.table, shape.columns);
+      return absl::HashOf(shape.table, shape.columns, shape.lock);
     }
   };
   struct Equal {
     using is_transparent = void;
     template <typename A, typename B>
     bool operator()(const A& a, const B& b) const {
-      return a.table == b.table && a.columns == b.columns;
+      return a.table == b.table && a.columns == b.columns && a.lock == b.lock;
     }
   };
 

@@ -32,10 +32,10 @@ TEST(LoweringTest, MakesPostgresTextsForASingleKey) {
   Lowering lowering;
   const Table table = Single();
   const Dialect pg = Dialect::kPostgres;
-  EXPECT_EQ(Text(lowering.PointRead(table, pg, {1})), R"(SELECT "name" FROM "users" WHERE "id" = $1)");
+  EXPECT_EQ(Text(lowering.PointRead(table, pg, {1}, RowLock::kNone)), R"(SELECT "name" FROM "users" WHERE "id" = $1)");
   EXPECT_EQ(Text(lowering.LockedRead(table, pg, {0, 1})),
             R"(SELECT "id", "name" FROM "users" WHERE "id" = $1 FOR UPDATE)");
-  EXPECT_EQ(Text(lowering.BatchRead(table, {0, 1})), R"(SELECT "id", "name" FROM "users" WHERE "id" = ANY($1))");
+  EXPECT_EQ(Text(lowering.BatchRead(table, {0, 1}, RowLock::kNone)), R"(SELECT "id", "name" FROM "users" WHERE "id" = ANY($1))");
   EXPECT_EQ(Text(lowering.Insert(table, pg, {0, 1}, false)), R"(INSERT INTO "users" ("id", "name") VALUES ($1, $2))");
   EXPECT_EQ(Text(lowering.Insert(table, pg, {}, true)),
             R"(INSERT INTO "users" DEFAULT VALUES RETURNING "id", "name")");
@@ -53,7 +53,7 @@ TEST(LoweringTest, MakesPostgresTextsForACompositeKeyInKeyOrder) {
   Lowering lowering;
   const Table table = Composite();
   const Dialect pg = Dialect::kPostgres;
-  EXPECT_EQ(Text(lowering.PointRead(table, pg, {1})),
+  EXPECT_EQ(Text(lowering.PointRead(table, pg, {1}, RowLock::kNone)),
             R"(SELECT "v" FROM "shop"."lines" WHERE "b" = $1 AND "a" = $2)");
   EXPECT_EQ(Text(lowering.BatchRead(table, {1, 2, 0})),
             R"(SELECT "v", "b", "a" FROM "shop"."lines" WHERE ("b", "a") IN )"

@@ -455,8 +455,11 @@ TEST_F(PlannerTest, RefusesOnlyTheBadItemsOfABatch) {
   EXPECT_EQ(plan.tasks[0].steps[0].item, 2u);
 }
 
-TEST_F(PlannerTest, RefusesAnAtomicWriteOverSeveralShardsNamingThem) {
-  const absl::Status status = Write(WriteOf({InsertUser(1), InsertUser(2)})).status();
+TEST_F(PlannerTest, RefusesASecondShardWhereOneWasAskedForNamingThem) {
+  WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
+  EXPECT_THAT(Write(op), IsOk());
+  op.single_shard = true;
+  const absl::Status status = Write(op).status();
   EXPECT_THAT(status, HasReason(reason::kCrossShardTransaction));
   EXPECT_EQ(DetailOf(status).facts.at("shards"), "s1,s2");
   EXPECT_THAT(std::string(status.message()), HasSubstr("s1, s2"));
@@ -507,24 +510,26 @@ TEST_F(PlannerTest, TreatsAReferenceTableAsAnyOtherWhenThereIsOneShard) {
   EXPECT_THAT(plan.reference_writes, IsEmpty());
 }
 
-TEST_F(PlannerTest, RefusesAReferenceWriteBesideAnotherInOneAtomicWrite) {
-  const absl::Status status = Write(WriteOf({InsertCountry(), InsertUser(1)})).status();
+TEST_F(PlannerTest, TakesAReferenceWriteForMoreThanOneShard) {
+  WriteOperation op = WriteOf({InsertCountry(), InsertUser(1)});
+  EXPECT_THAT(Write(op), IsOk());
+  op.single_shard = true;
+  const absl::Status status = Write(op).status();
   EXPECT_THAT(status, HasReason(reason::kCrossShardTransaction));
   EXPECT_THAT(std::string(status.message()), HasSubstr("s1"));
-  EXPECT_THAT(Write(WriteOf({InsertCountry(), InsertUser(1)}, Atomicity::kEach)), IsOk());
 }
 
 TEST_F(PlannerTest, GivesReplicasTheRowThatTheFirstShardMade) {
   ASSERT_OK_AND_ASSIGN(const WritePlan plan, WriteOne(InsertCountry()));
   const Row made = {Value::Text("de"), Value::Text("by default")};
-  const Step step = planner_.ReplicaStep(plan.reference_writes[0], made, Dialect::kSqlite, false);
+  const Step step = planner_.ReplicaStep(plan.reference_writes[0], made, Dialect::kSqlite);
   EXPECT_EQ(*step.statements.at(0).sql, R"(INSERT INTO "countries" ("code", "name") VALUES (?1, ?2))");
   EXPECT_EQ(step.statements[0].params, made);
   Record record;
   record["name"] = Value::Text("x");
   ASSERT_OK_AND_ASSIGN(const WritePlan update, WriteOne(MakeMutation(MutationKind::kUpdate, "countries", record,
                                                                      KeyOf({Value::Text("de")}))));
-  const Step changed = planner_.ReplicaStep(update.reference_writes[0], made, Dialect::kPostgres, false);
+  const Step changed = planner_.ReplicaStep(update.reference_writes[0], made, Dialect::kPostgres);
   EXPECT_EQ(*changed.statements.at(0).sql, R"(UPDATE "countries" SET "name" = $1 WHERE "code" = $2)");
   EXPECT_THAT(changed.statements[0].params, ElementsAre(Value::Text("by default"), Value::Text("de")));
   EXPECT_EQ(changed.statements[0].check.kind, Check::Kind::kRowRequired);
