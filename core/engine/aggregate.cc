@@ -98,18 +98,22 @@ Async<absl::StatusOr<AggregatePlan>> Engine::PlanAggregation(const AggregateOper
 Async<absl::StatusOr<AggregateResult>> Engine::AggregateAt(const AggregateOperation& op, Place place,
                                                            const std::string& transaction_id, const CallContext& ctx) {
   QUARRY_CO_ASSIGN_OR_RETURN(AggregatePlan plan, co_await PlanAggregation(op, place, ctx));
-  QUARRY_CO_RETURN_IF_ERROR(CheckTransactionShards(transaction_id, plan.parts.size()));
   const bool partial = op.allow_partial && transaction_id.empty();
+  std::vector<ShardId> shards;
+  for (const AggregatePart& part : plan.parts) shards.push_back(part.shard);
+  QUARRY_CO_RETURN_IF_ERROR(co_await Cut(transaction_id, std::move(shards), ctx));
   Aggregation aggregation(plan.spec);
   std::vector<Async<absl::StatusOr<bool>>> work;
   for (const AggregatePart& part : plan.parts) work.push_back(AddShard(part, transaction_id, ctx, aggregation));
   GatherOptions options;
-  options.width = parts_.limits.scatter_width;
+  // A transaction's calls run one at a time.
+  options.width = transaction_id.empty() ? parts_.limits.scatter_width : 1;
   options.stop_at_first_error = !partial;
   const std::vector<absl::StatusOr<bool>> answers = co_await Gather(ctx.loop, std::move(work), options);
   QUARRY_CO_RETURN_IF_ERROR(aggregation.failed);
   AggregateResult result;
   result.served_by.epoch = place.snapshot->topology.epoch();
+  result.served_by.level = LevelOf(transaction_id);
   absl::Status failure;
   for (size_t i = 0; i < answers.size(); ++i) {
     const ShardId shard = plan.parts[i].shard;

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/model/order.h"
+#include "core/plan/fence.h"
 
 namespace quarry {
 namespace {
@@ -18,10 +19,11 @@ namespace {
 // Batches in a row that write nothing though rows match: a trigger or a rule of the database keeps them.
 constexpr int kIdleMax = 10;
 
-Task TaskOf(Statement statement, const BulkWriteOperation& op, ShardId shard, int64_t batch, bool rest) {
+Task TaskOf(Statement statement, const BulkWriteOperation& op, ShardId shard, Dialect dialect, int64_t batch, bool rest) {
   Task task;
   task.shard = shard;
   Step step;
+  if (!rest) AddFence(op.fence, dialect, step);
   step.statements.push_back(std::move(statement));
   task.steps.push_back(std::move(step));
   if (!op.request_id.empty()) task.guard = RequestGuard{DerivedRequestId(op.request_id, batch, rest), op.request_hash};
@@ -56,14 +58,14 @@ Async<absl::StatusOr<BulkShardResult>> RunBulkShard(const BulkWritePlan& plan, c
   int idle = 0;
   for (int64_t batch = 0; idle < kIdleMax; ++batch) {
     const Row* after = last.has_value() ? &*last : nullptr;
-    Task write = TaskOf(BulkBatch(plan, after, shard.batch_rows, shard.dialect, texts), op, shard.shard, batch, false);
+    Task write = TaskOf(BulkBatch(plan, after, shard.batch_rows, shard.dialect, texts), op, shard.shard, shard.dialect, batch, false);
     absl::StatusOr<TaskResult> written = co_await shard.run(std::move(write));
     if (!written.ok()) {
       result.part.status = written.status();
       co_return result;
     }
     result.replayed &= written->replayed;
-    const std::vector<Row>& keys = written->steps.front().statements.front().batch.rows;
+    const std::vector<Row>& keys = written->steps.front().statements.back().batch.rows;
     if (!keys.empty()) {
       ++result.part.batches;
       result.part.rows += static_cast<int64_t>(keys.size());
@@ -76,7 +78,7 @@ Async<absl::StatusOr<BulkShardResult>> RunBulkShard(const BulkWritePlan& plan, c
     // Others may have changed rows while the batch waited for their locks, so that fewer are no proof of the end. The answer is
     // stored like a batch's: a repeated call must not go on to rows that came later.
     after = last.has_value() ? &*last : nullptr;
-    Task rest = TaskOf(BulkRest(plan, after, shard.dialect, texts), op, shard.shard, batch, true);
+    Task rest = TaskOf(BulkRest(plan, after, shard.dialect, texts), op, shard.shard, shard.dialect, batch, true);
     absl::StatusOr<TaskResult> left = co_await shard.run(std::move(rest));
     if (!left.ok()) {
       result.part.status = left.status();

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
+
 #include "core/base/status_macros.h"
 #include "core/engine/engine.h"
 
@@ -35,6 +37,7 @@ Async<absl::StatusOr<Result>> Engine::ThroughCache(std::string key, std::string 
   if (const auto kept = cache_.Find(key, epoch, age_max, loop_.Now(), &age); kept != nullptr) {
     Result result = std::get<Result>(*kept);
     result.served_by.age = age;
+    result.served_by.level = ReadLevel::kPerShard;
     co_return result;
   }
   const ResultCache::Ground ground = cache_.GroundOf(std::move(table), now->topology.shards().size(), epoch, loop_.Now());
@@ -45,8 +48,22 @@ Async<absl::StatusOr<Result>> Engine::ThroughCache(std::string key, std::string 
   co_return result;
 }
 
+template <typename Result>
+Async<absl::StatusOr<Result>> Engine::InSnapshot(
+    std::function<Async<absl::StatusOr<Result>>(const std::string& transaction_id)> ask) {
+  QUARRY_CO_ASSIGN_OR_RETURN(const std::string id, BeginOwnSnapshot());
+  // Also when the call is dropped: its sessions must not wait for the idle timer.
+  const absl::Cleanup end = [this, &id] { transactions_.Forget(id); };
+  Async<absl::StatusOr<Result>> asked = ask(id);
+  absl::StatusOr<Result> result = co_await asked;
+  co_return result;
+}
+
 Async<absl::StatusOr<ReadResult>> Engine::Read(const ReadOperation& op, const std::string& transaction_id,
                                                const CallContext& ctx) {
+  if (op.snapshot && transaction_id.empty()) {
+    return InSnapshot<ReadResult>([this, &op, &ctx](const std::string& id) { return ReadNow(op, id, ctx); });
+  }
   const absl::Duration age_max = AgeAllowed(op.freshness, op.table, transaction_id);
   if (age_max == absl::ZeroDuration()) return ReadNow(op, transaction_id, ctx);
   return ThroughCache<ReadResult>(op.freshness.key, op.table, age_max,
@@ -55,6 +72,9 @@ Async<absl::StatusOr<ReadResult>> Engine::Read(const ReadOperation& op, const st
 
 Async<absl::StatusOr<ListResult>> Engine::List(const ListOperation& op, const std::string& transaction_id,
                                                const CallContext& ctx) {
+  if (op.query.snapshot && transaction_id.empty()) {
+    return InSnapshot<ListResult>([this, &op, &ctx](const std::string& id) { return ListNow(op, id, ctx); });
+  }
   const absl::Duration age_max = AgeAllowed(op.freshness, op.query.table, transaction_id);
   const bool alone = op.includes.empty() && AsksOneTable(op.query.filter);
   if (age_max == absl::ZeroDuration() || !alone) return ListMerged(op, transaction_id, ctx);
@@ -64,6 +84,9 @@ Async<absl::StatusOr<ListResult>> Engine::List(const ListOperation& op, const st
 
 Async<absl::StatusOr<AggregateResult>> Engine::Aggregate(const AggregateOperation& op, const std::string& transaction_id,
                                                          const CallContext& ctx) {
+  if (op.snapshot && transaction_id.empty()) {
+    return InSnapshot<AggregateResult>([this, &op, &ctx](const std::string& id) { return AggregateNow(op, id, ctx); });
+  }
   const absl::Duration age_max = AgeAllowed(op.freshness, op.table, transaction_id);
   if (age_max == absl::ZeroDuration() || !AsksOneTable(op.filter)) return AggregateMerged(op, transaction_id, ctx);
   return ThroughCache<AggregateResult>(op.freshness.key, op.table, age_max,

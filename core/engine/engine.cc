@@ -8,10 +8,10 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/engine/generated_keys.h"
-#include "core/engine/reference_write.h"
 #include "core/engine/scatter.h"
 #include "core/engine/shard_timer.h"
 #include "core/plan/route.h"
+#include "core/txn/transaction_id.h"
 
 namespace quarry {
 namespace {
@@ -30,32 +30,6 @@ ServedBy Served(const std::vector<Task>& tasks, const Snapshot& snapshot) {
   served.epoch = snapshot.topology.epoch();
   for (const Task& task : tasks) served.asked.push_back(task.shard);
   return served;
-}
-
-absl::Status SecondShard(const std::string& what) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, reason::kCrossShardTransaction,
-                   absl::StrCat(what, "; a transaction takes one shard, so keep to keys of one shard"));
-}
-
-// The error of an atomic write, with the place of the mutation that failed where there are several.
-absl::Status AtItem(const absl::Status& status, bool indexed_paths) {
-  ErrorDetail detail = DetailOf(status);
-  const auto item = detail.facts.find("item");
-  if (item == detail.facts.end()) return status;
-  if (!indexed_paths) {
-    detail.facts.erase(item);
-    return MakeError(status.code(), std::string(status.message()), detail);
-  }
-  return WithMessage(status, absl::StrCat("mutations[", item->second, "]: ", std::string(status.message())));
-}
-
-// Under kEach a shard that fails fails its own items and no others.
-TaskResult FailedSteps(const Task& task, const absl::Status& status) {
-  TaskResult result;
-  StepResult failed;
-  failed.status = status;
-  result.steps.assign(task.steps.size(), failed);
-  return result;
 }
 
 // Keys whose shard failed are unanswered, not missing.
@@ -130,10 +104,12 @@ absl::Status CheckReplySize(const ReadResult& result, int64_t reply_bytes_max) {
 
 Engine::Parts Engine::WithDefaults(Parts parts) {
   if (parts.cache_shared == nullptr) parts.cache_shared = std::make_shared<ResultCacheShared>();
+  if (parts.locks.shared == nullptr) parts.locks.shared = std::make_shared<LockShared>();
   if (parts.sealer == nullptr) {
     SystemRandom random;
     parts.sealer = std::make_shared<const Sealer>(absl::StrCat(random.Next(), " ", random.Next(), " ", random.Next()));
   }
+  parts.transactions.instance = parts.instance;
   return parts;
 }
 
@@ -144,13 +120,19 @@ Engine::Engine(Loop& loop, Parts parts)
       planner_(ToPlanLimits(parts_.limits)),
       cache_(*parts_.cache_shared, parts_.cache),
       directory_(parts_.shards),
+      commits_(loop, random_, parts_.transactions.commit_timeout),
+      cuts_(loop, random_, SnapshotCutOptions()),
       merged_lists_(
           loop, [this](const ListOperation& op, const CallContext& ctx) { return ListNow(op, kNoTransaction, ctx); },
           parts_.cache_shared->merged),
       merged_aggregates_(
           loop, [this](const AggregateOperation& op, const CallContext& ctx) { return AggregateNow(op, kNoTransaction, ctx); },
           parts_.cache_shared->merged),
-      transactions_(loop, random_, parts_.loop_index, parts_.transactions) {}
+      transactions_(loop, random_, parts_.loop_index, parts_.transactions, [this] { return Parties(); }, commits_, cuts_) {
+  if (!parts_.recovery.has_value()) return;
+  recovery_.emplace(loop, *parts_.recovery, [this] { return Parties(); }, parts_.recovery_listener);
+  recovery_->Start();
+}
 
 Engine::~Engine() = default;
 
@@ -160,16 +142,21 @@ Async<absl::StatusOr<ReadResult>> Engine::ReadNow(const ReadOperation& op, const
   ctx.stage = Stage::kPlan;
   std::optional<ShardId> pinned;
   if (!transaction_id.empty()) {
-    QUARRY_CO_ASSIGN_OR_RETURN(pinned, transactions_.ShardOf(transaction_id));
-    if (!pinned.has_value()) pinned = ShardId{0};
+    QUARRY_CO_ASSIGN_OR_RETURN(const std::vector<ShardId> taken, transactions_.ShardsOf(transaction_id));
+    pinned = taken.empty() ? ShardId{0} : taken.front();
   }
   const ShardId spread{spread_++ % static_cast<uint32_t>(now->topology.shards().size())};
   QUARRY_CO_ASSIGN_OR_RETURN(ReadPlan plan, planner_.PlanRead(op, now, pinned, spread));
   if (plan.unplaced) {
     QUARRY_CO_ASSIGN_OR_RETURN(plan, co_await PlanReadAgain(std::move(plan), op, now, pinned, spread, ctx));
   }
-  // Of a transaction every shard must answer, and it has one.
+  // Of a transaction every shard must answer.
   const bool partial = op.allow_partial && transaction_id.empty();
+  if (!transaction_id.empty()) {
+    std::vector<ShardId> shards;
+    for (const Task& task : plan.tasks) shards.push_back(task.shard);
+    QUARRY_CO_RETURN_IF_ERROR(co_await Cut(transaction_id, std::move(shards), ctx));
+  }
   std::vector<absl::StatusOr<TaskResult>> answers = co_await RunTasks(plan.tasks, transaction_id, !partial, ctx);
 
   const absl::Status failure = FirstFailure(answers);
@@ -179,6 +166,7 @@ Async<absl::StatusOr<ReadResult>> Engine::ReadNow(const ReadOperation& op, const
   if (!failure.ok() && !partial) co_return failure;
   ctx.stage = Stage::kMerge;
   ReadResult result = MergeAnswers(plan, std::move(answers), *now);
+  result.served_by.level = LevelOf(transaction_id);
   QUARRY_CO_RETURN_IF_ERROR(CheckReplySize(result, parts_.limits.reply_bytes_max));
   co_return result;
 }
@@ -201,67 +189,10 @@ Async<absl::StatusOr<ReadResult>> Engine::ReadElsewhere(ReadPlan plan, absl::Sta
     ReadResult result = MergeRead(plan.merge, std::move(parts));
     QUARRY_CO_RETURN_IF_ERROR(CheckReplySize(result, parts_.limits.reply_bytes_max));
     result.served_by = std::move(served);
+    result.served_by.level = ReadLevel::kReadYourWrites;
     co_return result;
   }
   co_return first;
-}
-
-Async<absl::StatusOr<WriteResult>> Engine::Write(const WriteOperation& asked, const std::string& transaction_id,
-                                                 const CallContext& ctx) {
-  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
-  ctx.stage = Stage::kPlan;
-  WriteOperation generated;
-  const bool generates = std::any_of(asked.mutations.begin(), asked.mutations.end(),
-                                     [](const Mutation& mutation) { return !mutation.generate.empty(); });
-  if (generates) {
-    generated = asked;
-    QUARRY_CO_RETURN_IF_ERROR(Generate(generated));
-    if (transaction_id.empty() && NeedsStoredKeys(generated, *now)) {
-      QUARRY_CO_RETURN_IF_ERROR(co_await StoreGeneratedKeys(generated, *now, parts_.shards, ctx));
-    }
-  }
-  const WriteOperation& op = generates ? generated : asked;
-  QUARRY_CO_ASSIGN_OR_RETURN(WritePlan plan, co_await PlanWriteWithDirectory(op, now, ctx));
-  if (!transaction_id.empty() && plan.tasks.size() + (plan.reference_writes.empty() ? 0 : 2) > 1) {
-    co_return SecondShard("this write needs several shards");
-  }
-  ServedBy served = Served(plan.tasks, *now);
-  const WriteNote note = NoteOfWrite(op, plan, *now);
-  const bool all = op.atomicity == Atomicity::kAll;
-  std::vector<absl::StatusOr<TaskResult>> answers = co_await RunTasks(plan.tasks, transaction_id, all, ctx);
-  std::vector<TaskResult> parts;
-  for (size_t i = 0; i < answers.size(); ++i) {
-    if (answers[i].ok()) {
-      served.answered.push_back(plan.tasks[i].shard);
-      parts.push_back(*std::move(answers[i]));
-    } else if (all || !transaction_id.empty()) {
-      co_return AtItem(answers[i].status(), op.indexed_paths);
-    } else {
-      parts.push_back(FailedSteps(plan.tasks[i], answers[i].status()));
-    }
-  }
-  if (!plan.reference_writes.empty()) {
-    const ReferenceWriteParts reference{parts_.shards, now->topology, planner_, reference_decisions_};
-    Task task;
-    for (ReferenceWrite& write : plan.reference_writes) {
-      Step step;
-      step.item = write.item;
-      task.steps.push_back(std::move(step));
-    }
-    absl::StatusOr<TaskResult> answer = co_await RunReferenceWrites(plan.reference_writes, op, reference, ctx);
-    if (!answer.ok() && all) co_return AtItem(answer.status(), op.indexed_paths);
-    const bool answered = answer.ok();
-    parts.push_back(answer.ok() ? *std::move(answer) : FailedSteps(task, answer.status()));
-    plan.tasks.push_back(std::move(task));
-    served.asked.clear();
-    for (const Shard& shard : now->topology.shards()) served.asked.push_back(shard.id);
-    if (answered) served.answered = served.asked;
-  }
-  ctx.stage = Stage::kMerge;
-  WriteResult result = MergeWrite(plan.merge, plan.tasks, std::move(parts));
-  for (auto& [item, status] : plan.refused) result.mutations[item].status = std::move(status);
-  result.served_by = std::move(served);
-  co_return result;
 }
 
 WriteNote Engine::NoteOfWrite(const WriteOperation& op, const WritePlan& plan, const Snapshot& snapshot) {
@@ -322,14 +253,13 @@ absl::Status Engine::Generate(WriteOperation& op) {
 
 Async<absl::StatusOr<TaskResult>> Engine::RunTask(const Task& task, const std::string& transaction_id,
                                                   const CallContext& ctx) {
-  Backend& backend = *parts_.shards[Index(task.shard)];
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   absl::StatusOr<TaskResult> result = absl::UnknownError("");
   const ShardTimer timer(ctx, task.shard);
   if (transaction_id.empty()) {
-    result = co_await backend.Execute(task, ctx);
+    result = co_await parts_.shards[Index(task.shard)]->Execute(task, ctx);
   } else {
-    result = co_await transactions_.Execute(transaction_id, task, backend, ctx);
+    result = co_await transactions_.Execute(transaction_id, task, ctx);
   }
   if (!result.ok()) co_return OnShard(result.status(), now->topology.name(task.shard));
   co_return result;
@@ -345,11 +275,14 @@ Async<std::vector<absl::StatusOr<TaskResult>>> Engine::RunTasks(const std::vecto
     if (results.front().ok()) CountShardRows(ctx, tasks.front().shard, *results.front());
     co_return results;
   }
-  if (!transaction_id.empty() && tasks.size() > 1) {
-    results.push_back(SecondShard(absl::StrCat("this call needs ", tasks.size(), " shards")));
+  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
+  if (!transaction_id.empty()) {
+    results = co_await transactions_.ExecuteReads(transaction_id, tasks, ctx);
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (!results[i].ok()) results[i] = OnShard(results[i].status(), now->topology.name(tasks[i].shard));
+    }
     co_return results;
   }
-  const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   ScatterOptions options;
   options.width = parts_.limits.scatter_width;
   options.stop_at_first_error = stop_at_first_error;
@@ -376,12 +309,12 @@ Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOpe
   const std::shared_ptr<const Snapshot> now = parts_.snapshot();
   SqlRun run{op, ctx, {}, {}, 1, stop_at_first_error, parts_.limits.reply_bytes_max, nullptr, nullptr};
   if (op.allow_writes && now->catalog.keeps_answers()) run.versions = &parts_.cache_shared->versions;
-  std::optional<ShardId> taken;
+  std::vector<ShardId> taken;
   if (!transaction_id.empty() && op.target.empty()) {
-    QUARRY_CO_ASSIGN_OR_RETURN(taken, transactions_.ShardOf(transaction_id));
+    QUARRY_CO_ASSIGN_OR_RETURN(taken, transactions_.ShardsOf(transaction_id));
   }
-  if (taken.has_value()) {
-    run.shards.push_back(*taken);
+  if (taken.size() == 1) {
+    run.shards = std::move(taken);
   } else {
     QUARRY_CO_ASSIGN_OR_RETURN(run.shards, ShardsOfTarget(op.target, *now));
   }
@@ -389,21 +322,91 @@ Async<absl::StatusOr<std::unique_ptr<SqlStream>>> Engine::RunSql(const RawSqlOpe
   const size_t bound = parts_.limits.scatter_width;
   run.width = op.width == 0 ? bound : std::min(op.width, bound);
   if (!transaction_id.empty()) {
-    if (run.shards.size() > 1) co_return SecondShard(absl::StrCat("this call needs ", run.shards.size(), " shards"));
-    const ShardId shard = run.shards.front();
-    QUARRY_CO_ASSIGN_OR_RETURN(run.transaction,
-                               co_await transactions_.Use(transaction_id, shard, *run.backends.front(), ctx));
+    QUARRY_CO_ASSIGN_OR_RETURN(run.transaction, co_await transactions_.Use(transaction_id, run.shards, op.allow_writes, ctx));
   }
   co_return StartSqlStream(std::move(run));
 }
 
+absl::StatusOr<ShardId> Engine::ShardOfLocks() const {
+  if (parts_.locks.shard.empty()) return ShardId{0};
+  return parts_.snapshot()->topology.Find(parts_.locks.shard);
+}
+
+absl::StatusOr<LockStore*> Engine::locks() {
+  if (locks_ == nullptr) {
+    QUARRY_ASSIGN_OR_RETURN(const ShardId shard, ShardOfLocks());
+    const Dialect dialect = parts_.snapshot()->topology.shard(shard).dialect;
+    locks_ = std::make_unique<LockStore>(loop_, *parts_.shards[Index(shard)], dialect, random_, parts_.locks.options,
+                                         parts_.locks.shared);
+  }
+  return locks_.get();
+}
+
 absl::StatusOr<std::string> Engine::Begin(const BeginOptions& options) { return transactions_.Begin(options); }
 
-Async<absl::Status> Engine::Commit(const std::string& transaction_id, const CallContext& ctx) {
+Async<absl::StatusOr<std::string>> Engine::BeginSnapshot(BeginOptions options, const CallContext& ctx) {
+  options.read_only = true;
+  options.snapshot = true;
+  std::vector<ShardId> all;
+  for (size_t shard = 0; shard < parts_.shards.size(); ++shard) all.push_back(ShardId{static_cast<uint32_t>(shard)});
+  QUARRY_CO_ASSIGN_OR_RETURN(const std::string id, transactions_.Begin(options));
+  const absl::Status cut = co_await Cut(id, std::move(all), ctx);
+  if (!cut.ok()) co_return cut;
+  co_return id;
+}
+
+absl::StatusOr<std::string> Engine::BeginOwnSnapshot() {
+  BeginOptions options;
+  options.read_only = true;
+  options.snapshot = true;
+  return transactions_.Begin(options);
+}
+
+Async<absl::Status> Engine::Cut(const std::string& transaction_id, std::vector<ShardId> shards, const CallContext& ctx) {
+  if (transaction_id.empty()) co_return absl::OkStatus();
+  co_return co_await transactions_.Cut(transaction_id, std::move(shards), ctx);
+}
+
+ReadLevel Engine::LevelOf(const std::string& transaction_id) const {
+  if (transaction_id.empty() || !transactions_.IsSnapshot(transaction_id).value_or(false)) return ReadLevel::kReadYourWrites;
+  return parts_.strict_snapshots ? ReadLevel::kStrictSnapshot : ReadLevel::kSnapshot;
+}
+
+bool Engine::OfAnotherGateway(const std::string& transaction_id) const {
+  const absl::StatusOr<TransactionOwner> owner = ParseTransactionId(transaction_id);
+  return owner.ok() && owner->instance != parts_.instance;
+}
+
+// A caller who asks again may have been committed by the gateway that is gone.
+Async<CommitEnd> Engine::CommitOfGoneGateway(std::string transaction_id, bool kept_decision, const CallContext& ctx) {
+  CommitEnd end;
+  const absl::StatusOr<TransactionFate> fate = co_await OutcomeOf(transaction_id, kept_decision, ctx);
+  if (fate.ok() && fate->state == TransactionState::kCommitted) {
+    end.outcome = fate->unfinished.empty() ? CommitOutcome::kCommitted : CommitOutcome::kCommittedUnfinished;
+  } else if (fate.ok() && fate->state == TransactionState::kRolledBack) {
+    end.status = MakeError(absl::StatusCode::kAborted, reason::kTransactionEnded,
+                           absl::StrCat("the gateway that ran transaction ", transaction_id, " is gone and had not committed it; "
+                                        "run it again"),
+                           {{"transaction", transaction_id}});
+  } else {
+    const std::string why = fate.ok() ? "" : absl::StrCat(" (", std::string(fate.status().message()), ")");
+    end.outcome = CommitOutcome::kInDoubt;
+    end.status = MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown,
+                           absl::StrCat("the gateway that ran transaction ", transaction_id, " is gone, and no shard tells "
+                                        "whether it had committed", why, "; read what it wrote before you run it again"),
+                           {{"transaction", transaction_id}});
+  }
+  co_return end;
+}
+
+Async<CommitEnd> Engine::Commit(const std::string& transaction_id, bool keep_decision, const CallContext& ctx) {
+  if (OfAnotherGateway(transaction_id)) co_return co_await CommitOfGoneGateway(transaction_id, keep_decision, ctx);
   WriteNote note(&parts_.cache_shared->versions);
-  const absl::StatusOr<std::optional<ShardId>> shard = transactions_.ShardEverOf(transaction_id);
-  if (shard.ok() && shard->has_value()) note.AddAnything(**shard);
-  co_return co_await transactions_.Commit(transaction_id, ctx);
+  const absl::StatusOr<std::vector<ShardId>> shards = transactions_.ShardsEverOf(transaction_id);
+  if (shards.ok()) {
+    for (const ShardId shard : *shards) note.AddAnything(shard);
+  }
+  co_return co_await transactions_.Commit(transaction_id, keep_decision, ctx);
 }
 
 Async<absl::Status> Engine::Rollback(const std::string& transaction_id, const CallContext& ctx) {
@@ -413,10 +416,6 @@ Async<absl::Status> Engine::Rollback(const std::string& transaction_id, const Ca
 Async<absl::Status> Engine::Savepoint(const std::string& transaction_id, SavepointAction action,
                                       const std::string& name, const CallContext& ctx) {
   return transactions_.Savepoint(transaction_id, action, name, ctx);
-}
-
-absl::StatusOr<TransactionState> Engine::GetTransaction(const std::string& transaction_id) const {
-  return transactions_.State(transaction_id);
 }
 
 absl::StatusOr<uint32_t> Engine::LoopOf(const std::string& transaction_id) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,19 +21,22 @@
 #include "core/base/seal.h"
 #include "core/model/operation.h"
 #include "core/model/query.h"
+#include "core/engine/across_write.h"
 #include "core/engine/directory.h"
 #include "core/engine/include.h"
 #include "core/engine/merged_reads.h"
 #include "core/engine/query_run.h"
 #include "core/engine/query_stream.h"
-#include "core/engine/reference_write.h"
 #include "core/engine/sql_stream.h"
+#include "core/lock/lock_store.h"
 #include "core/plan/plan_aggregate.h"
 #include "core/plan/plan_bulk_write.h"
 #include "core/plan/plan_query.h"
 #include "core/plan/planner.h"
 #include "core/plan/snapshot.h"
 #include "core/plan/sql_texts.h"
+#include "core/txn/commits.h"
+#include "core/txn/recovery_loop.h"
 #include "core/txn/transactions.h"
 
 namespace quarry {
@@ -47,6 +51,34 @@ struct EngineLimits {
   int64_t bulk_rows = 1'000;           // Of one batch of a bulk write.
   AggregateLimits aggregate;
   bool raw_sql_allowed = true;
+};
+
+struct EngineLocks {
+  std::string shard;  // Where locks are stored; empty: on the first shard.
+  LockOptions options;
+  std::shared_ptr<LockShared> shared;  // Of all loops of the gateway; null: this engine is alone.
+};
+
+// What became of a transaction.
+struct TransactionFate {
+  TransactionState state{};
+  // Names of the shards that it ran on; where no gateway's memory tells, those that wrote or still hold a branch.
+  std::vector<std::string> shards;
+  std::string home;                     // Name of the shard that decides it; "" when it is not known, or one shard ran all.
+  // Names of shards that still hold a branch of it, or do not answer whether they do.
+  std::vector<std::string> unfinished;
+};
+
+// Transactions over several shards that are not at their end, and the shards that may hold more.
+struct InDoubtList {
+  std::vector<TransactionTrace> transactions;  // By id.
+  Unasked unasked;
+};
+
+struct Resolution {
+  TransactionFate fate;
+  Unasked unasked;
+  std::vector<std::string> contradicting;  // Names of shards whose part is not as decided: half a transaction.
 };
 
 struct RouteResult {
@@ -68,6 +100,12 @@ class Engine {
     // What the answers kept by all loops depend on; null: this engine is alone.
     std::shared_ptr<ResultCacheShared> cache_shared;
     ResultCacheLimits cache;
+    bool strict_snapshots = false;  // Commits of single shards pass the gates too.
+    EngineLocks locks;
+    uint64_t instance = 0;  // Of this gateway: random for each start, the same on all its loops.
+    // The engine then recovers transactions that nobody has finished, from its start on.
+    std::optional<RecoveryOptions> recovery;
+    RecoveryListener recovery_listener;
     uint32_t loop_index = 0;
     uint32_t id_node = 0;  // For 64-bit ids: differs between loops and gateways.
   };
@@ -81,7 +119,7 @@ class Engine {
   Async<absl::StatusOr<WriteResult>> Write(const WriteOperation& op, const std::string& transaction_id,
                                            const CallContext& ctx);
 
-  // ---- Questions. In a transaction they see its writes and stay on its shard. ----
+  // ---- Questions. In a transaction they see its writes. ----
   // `op` and `ctx` outlive the stream.
   Async<absl::StatusOr<std::unique_ptr<QueryStream>>> Query(const QueryOperation& op, const std::string& transaction_id,
                                                             const CallContext& ctx);
@@ -96,24 +134,51 @@ class Engine {
   Async<absl::StatusOr<Explanation>> Explain(const AggregateOperation& op, bool analyze, const CallContext& ctx);
 
   // ---- Raw SQL ----
-  // `op` and `ctx` outlive the stream. More than one shard inside a transaction: CROSS_SHARD_TRANSACTION.
+  // `op` and `ctx` outlive the stream.
   // `stop_at_first_error`: FAIL_FAST; the others end with kCancelled.
   Async<absl::StatusOr<std::unique_ptr<SqlStream>>> RunSql(const RawSqlOperation& op, bool stop_at_first_error,
                                                            const std::string& transaction_id, const CallContext& ctx);
 
   // ---- Transactions ----
   absl::StatusOr<std::string> Begin(const BeginOptions& options);
-  Async<absl::Status> Commit(const std::string& transaction_id, const CallContext& ctx);
+  // Begins one whose every read sees one cut over all shards, as it is now.
+  Async<absl::StatusOr<std::string>> BeginSnapshot(BeginOptions options, const CallContext& ctx);
+  // `keep_decision`: see CommitWork. Of another gateway's transaction, whose gateway is gone: kUnknown COMMIT_OUTCOME_UNKNOWN
+  // where no shard can tell.
+  Async<CommitEnd> Commit(const std::string& transaction_id, bool keep_decision, const CallContext& ctx);
   Async<absl::Status> Rollback(const std::string& transaction_id, const CallContext& ctx);
   Async<absl::Status> Savepoint(const std::string& transaction_id, SavepointAction action, const std::string& name,
                                 const CallContext& ctx);
-  absl::StatusOr<TransactionState> GetTransaction(const std::string& transaction_id) const;
-  // The shard that it runs or ran on, if any.
-  absl::StatusOr<std::optional<ShardId>> ShardOfTransaction(const std::string& transaction_id) const {
-    return transactions_.ShardEverOf(transaction_id);
+  // From the memory of this loop, else from all shards: kNotFound TRANSACTION_NOT_FOUND when none knows it, kUnavailable
+  // naming the shards without whose answer nothing can be told.
+  Async<absl::StatusOr<TransactionFate>> GetTransaction(std::string transaction_id, const CallContext& ctx);
+  // The same of a transaction whose gateway is gone, from the shards alone. `force` makes the answer definite, committed or
+  // rolled back: nothing that had not committed can commit from then on. It is true of a commit that had a request_id or wrote
+  // on several shards; one without, on one shard, leaves nothing that tells of it.
+  Async<absl::StatusOr<TransactionFate>> OutcomeOf(std::string transaction_id, bool force, const CallContext& ctx);
+  // At least `age_min` old; absent: the age at which recovery takes them up.
+  Async<InDoubtList> ListInDoubt(std::optional<absl::Duration> age_min, const CallContext& ctx);
+  // Ends one now, whatever its age: as decided, or by an abort. Errors as GetTransaction; kFailedPrecondition
+  // TRANSACTION_IN_DOUBT when its home is no shard of this deployment.
+  Async<absl::StatusOr<Resolution>> Resolve(std::string transaction_id, const CallContext& ctx);
+  // Creates what is missing of Quarry's own tables on these shards and checks that they can take part in transactions over
+  // several shards; one status for each, in order.
+  Async<std::vector<absl::Status>> InitShards(std::vector<ShardId> shards, const CallContext& ctx);
+  // The shards that it runs or ran on.
+  absl::StatusOr<std::vector<ShardId>> ShardsOfTransaction(const std::string& transaction_id) const {
+    return transactions_.ShardsEverOf(transaction_id);
   }
-  // The loop that owns the transaction; kInvalidArgument when the id is none of ours.
+  const CommitStats& commit_stats() const { return commits_.stats(); }
+  const SnapshotCutStats& snapshot_stats() const { return cuts_.stats(); }
+  // Null where this engine does not recover.
+  const RecoveryStats* recovery_stats() const { return recovery_.has_value() ? &recovery_->stats() : nullptr; }
+  // The loop that owns the transaction, in the gateway that the id names; kInvalidArgument for what is no id.
   static absl::StatusOr<uint32_t> LoopOf(const std::string& transaction_id);
+
+  // ---- Locks ----
+  // kNotFound SHARD_NOT_FOUND when their shard is not one of the topology.
+  absl::StatusOr<LockStore*> locks();
+  absl::StatusOr<ShardId> ShardOfLocks() const;
 
   // ---- About itself ----
   // Reads a lookup resolver's directory when the key is in none of its memory.
@@ -163,6 +228,31 @@ class Engine {
                                                           std::shared_ptr<const Snapshot> snapshot,
                                                           const CallContext& ctx);
   absl::Status Generate(WriteOperation& op);
+  // All shards, as they are named now.
+  std::vector<ShardParty> Parties() const;
+  // A transaction of one call's own that reads one cut, which is taken when its plan is known.
+  absl::StatusOr<std::string> BeginOwnSnapshot();
+  // `ask` inside of such a transaction.
+  template <typename Result>
+  Async<absl::StatusOr<Result>> InSnapshot(std::function<Async<absl::StatusOr<Result>>(const std::string& transaction_id)> ask);
+  // Before a transaction's first statement. Nothing without one.
+  Async<absl::Status> Cut(const std::string& transaction_id, std::vector<ShardId> shards, const CallContext& ctx);
+  ReadLevel LevelOf(const std::string& transaction_id) const;
+  Async<absl::StatusOr<TransactionFate>> RememberedFate(TransactionState state, std::string transaction_id,
+                                                        const CallContext& ctx);
+  Async<absl::StatusOr<TransactionFate>> DecideEverywhere(std::string transaction_id, const CallContext& ctx);
+  struct Written;
+  Async<absl::StatusOr<Written>> WriteApart(const WriteOperation& op, const WritePlan& plan, const Snapshot& snapshot,
+                                            const CallContext& ctx);
+  Async<absl::StatusOr<Written>> WriteAcross(const WriteOperation& op, const WritePlan& plan, std::optional<RequestGuard> guard,
+                                             const Snapshot& snapshot, const CallContext& ctx);
+  Async<absl::StatusOr<Written>> WriteInTransaction(const WriteOperation& op, const WritePlan& plan, const Snapshot& snapshot,
+                                                    const std::string& transaction_id, const CallContext& ctx);
+  Async<absl::StatusOr<Session*>> OpenPartOn(ShardId shard, SessionOptions options, std::vector<OpenPart>* open,
+                                             const CallContext& ctx);
+  Async<CommitEnd> CommitOfGoneGateway(std::string transaction_id, bool kept_decision, const CallContext& ctx);
+  // True for a well-formed id that another gateway has given.
+  bool OfAnotherGateway(const std::string& transaction_id) const;
 
   // Where a question is asked: a transaction's shard, or whose turn it is among the shards of reference tables.
   struct Place {
@@ -198,9 +288,7 @@ class Engine {
                                        Aggregation& aggregation);
   Async<absl::StatusOr<BulkWritePlan>> PlanBulk(const BulkWriteOperation& op, Place place, const CallContext& ctx);
   Async<absl::StatusOr<TaskResult>> RunOwnTask(Task task, std::string transaction_id, const CallContext& ctx);
-  // CROSS_SHARD_TRANSACTION when a transaction's question goes to several shards.
-  static absl::Status CheckTransactionShards(const std::string& transaction_id, size_t shards);
-  // The transaction's hold on the one shard of `shards`; null without a transaction or shards.
+  // The transaction's hold on these shards; null without a transaction or shards.
   Async<absl::StatusOr<std::unique_ptr<Transactions::Lease>>> HoldTransaction(const std::string& transaction_id,
                                                                               std::vector<ShardId> shards,
                                                                               const CallContext& ctx);
@@ -213,10 +301,13 @@ class Engine {
   SqlTexts texts_;
   ResultCache cache_;
   Directory directory_;
+  Commits commits_;
+  SnapshotCuts cuts_;
   MergedReads<ListOperation, ListResult> merged_lists_;
   MergedReads<AggregateOperation, AggregateResult> merged_aggregates_;
   Transactions transactions_;
-  ReferenceDecisions reference_decisions_;
+  std::unique_ptr<LockStore> locks_;  // Once it was asked for.
+  std::optional<RecoveryLoop> recovery_;
   uint32_t spread_ = 0;  // Whose turn it is among the shards of a reference table.
 };
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/error.h"
@@ -104,13 +105,23 @@ std::vector<PlacedRow> FinishPage(const QueryPlan& plan, const IncludePlan& incl
 
 }  // namespace
 
+namespace {
+
+std::vector<ShardId> AllShards(const Snapshot& snapshot) {
+  std::vector<ShardId> all;
+  for (const Shard& shard : snapshot.topology.shards()) all.push_back(shard.id);
+  return all;
+}
+
+}  // namespace
+
 absl::StatusOr<Engine::Place> Engine::PlaceOf(const std::string& transaction_id) {
   Place place;
   place.snapshot = parts_.snapshot();
   place.spread = ShardId{spread_++ % static_cast<uint32_t>(place.snapshot->topology.shards().size())};
   if (transaction_id.empty()) return place;
-  QUARRY_ASSIGN_OR_RETURN(const std::optional<ShardId> taken, transactions_.ShardOf(transaction_id));
-  place.spread = taken.value_or(ShardId{0});
+  QUARRY_ASSIGN_OR_RETURN(const std::vector<ShardId> taken, transactions_.ShardsOf(transaction_id));
+  place.spread = taken.empty() ? ShardId{0} : taken.front();
   place.pinned = true;
   return place;
 }
@@ -148,23 +159,13 @@ Async<absl::StatusOr<QueryPlan>> Engine::PlanQuestion(const QueryOperation& op, 
   co_return PlanQuery(op, part, *place.snapshot, texts_, ask.token_field);
 }
 
-absl::Status Engine::CheckTransactionShards(const std::string& transaction_id, size_t shards) {
-  if (transaction_id.empty() || shards < 2) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kFailedPrecondition, reason::kCrossShardTransaction,
-                   absl::StrCat("this call may meet rows on ", shards,
-                                " shards; a transaction takes one shard, so say the whole shard key in the filter"),
-                   {{"transaction", transaction_id}});
-}
-
 Async<absl::StatusOr<std::unique_ptr<Transactions::Lease>>> Engine::HoldTransaction(const std::string& transaction_id,
                                                                                    std::vector<ShardId> shards,
                                                                                    const CallContext& ctx) {
   std::unique_ptr<Transactions::Lease> none;
   if (transaction_id.empty() || shards.empty()) co_return none;
-  QUARRY_CO_RETURN_IF_ERROR(CheckTransactionShards(transaction_id, shards.size()));
-  const ShardId shard = shards.front();
-  const ShardTimer timer(ctx, shard);
-  co_return co_await transactions_.Use(transaction_id, shard, *parts_.shards[Index(shard)], ctx);
+  QUARRY_CO_RETURN_IF_ERROR(co_await Cut(transaction_id, shards, ctx));
+  co_return co_await transactions_.Use(transaction_id, std::move(shards), false, ctx);
 }
 
 Async<absl::StatusOr<QueryRun>> Engine::RunOf(const QueryPlan& plan, Place place, const std::string& transaction_id,
@@ -178,11 +179,21 @@ Async<absl::StatusOr<QueryRun>> Engine::RunOf(const QueryPlan& plan, Place place
   run.plan = plan;
   run.shards = &parts_.shards;
   run.width = parts_.limits.scatter_width;
+  run.level = LevelOf(transaction_id);
   co_return run;
 }
 
-Async<absl::StatusOr<std::unique_ptr<QueryStream>>> Engine::Query(const QueryOperation& op, const std::string& transaction_id,
+Async<absl::StatusOr<std::unique_ptr<QueryStream>>> Engine::Query(const QueryOperation& op, const std::string& transaction,
                                                                   const CallContext& ctx) {
+  std::string transaction_id = transaction;
+  const bool own = op.snapshot && transaction.empty();
+  if (own) {
+    QUARRY_CO_ASSIGN_OR_RETURN(transaction_id, BeginOwnSnapshot());
+  }
+  // Until the stream has it.
+  absl::Cleanup end = [this, own, &transaction_id] {
+    if (own) transactions_.Forget(transaction_id);
+  };
   QUARRY_CO_ASSIGN_OR_RETURN(const Place place, PlaceOf(transaction_id));
   QueryPosition position;
   Ask ask;
@@ -201,6 +212,10 @@ Async<absl::StatusOr<std::unique_ptr<QueryStream>>> Engine::Query(const QueryOpe
   run.sealer = parts_.sealer;
   run.request_hash = op.request_hash;
   run.given = position.given;
+  if (run.transaction != nullptr) {
+    if (own) run.transaction->EndWithCall();
+    std::move(end).Cancel();
+  }
   co_return StartQueryStream(std::move(run));
 }
 
@@ -274,6 +289,8 @@ Async<absl::StatusOr<ListResult>> Engine::ListNow(const ListOperation& op, const
     ask.position = &*from;
   }
   QUARRY_CO_ASSIGN_OR_RETURN(QueryPlan plan, co_await PlanQuestion(query, ask, place, ctx));
+  // Where related rows live is not known yet.
+  if (!op.includes.empty()) QUARRY_CO_RETURN_IF_ERROR(co_await Cut(transaction_id, AllShards(*place.snapshot), ctx));
   QUARRY_CO_ASSIGN_OR_RETURN(QueryRun run, co_await RunOf(plan, place, transaction_id, ctx));
   ReadPage page;
   run.allow_partial = query.allow_partial && transaction_id.empty();

@@ -26,7 +26,8 @@ struct QueryRun {
   size_t width = 16;  // Shards that are opened at a time.
   RowBounds bounds;
   bool allow_partial = false;
-  // The transaction that the statement belongs to, on its one shard; null: none.
+  ReadLevel level = ReadLevel::kReadYourWrites;
+  // The transaction that the statements belong to, open on their shards; null: none.
   std::unique_ptr<Transactions::Lease> transaction;
   // Null: batches have no token.
   std::shared_ptr<const Sealer> sealer;

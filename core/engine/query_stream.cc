@@ -36,7 +36,7 @@ class MergedQuery final : public QueryStream {
       : run_(std::move(run)), merge_(run_.plan.merge, run_.plan.statements.size()) {
     summary_.served_by.epoch = run_.snapshot->topology.epoch();
     for (size_t i = 0; i < run_.plan.statements.size(); ++i) {
-      runs_.emplace_back(SourcesOf(i), run_.transaction == nullptr ? nullptr : &run_.transaction->session(), *run_.ctx,
+      runs_.emplace_back(SourcesOf(i), run_.transaction == nullptr ? nullptr : &run_.transaction->session(run_.plan.statements[i].first), *run_.ctx,
                          [this, i] { Changed(i); });
     }
     if (runs_.empty() && run_.transaction != nullptr) run_.transaction->Done(absl::OkStatus());
@@ -210,6 +210,7 @@ class MergedQuery final : public QueryStream {
     summary_.rows_read.clear();
     summary_.failed.clear();
     summary_.served_by.asked.clear();
+    summary_.served_by.level = run_.level;
     summary_.served_by.answered.clear();
     for (const ShardRows& run : runs_) {
       if (!run.started()) continue;

@@ -55,6 +55,7 @@ class ScatteredSql final : public SqlStream {
     options.width = run_.width;
     options.stop_at_first_error = run_.stop_at_first_error;
     std::vector<absl::StatusOr<bool>> results = co_await Gather(run_.ctx.loop, std::move(work), options);
+    EndTransactionCall(results);
     for (size_t i = 0; i < results.size(); ++i) {
       if (ends_[i].told) continue;
       SqlEvent event;
@@ -70,6 +71,21 @@ class ScatteredSql final : public SqlStream {
     co_return true;
   }
 
+  void EndTransactionCall(const std::vector<absl::StatusOr<bool>>& results) {
+    if (run_.transaction == nullptr) return;
+    absl::Status worst;
+    for (const absl::StatusOr<bool>& result : results) {
+      // What was dropped half way leaves its session in an unknown state.
+      overfull_ |= absl::IsCancelled(result.status());
+      if (worst.ok() || EndsTransaction(result.status())) worst = result.status();
+    }
+    if (overfull_) {
+      run_.transaction.reset();
+    } else {
+      run_.transaction->Done(worst);
+    }
+  }
+
   Async<absl::StatusOr<bool>> RunShard(size_t i) {
     SqlEvent end;
     end.kind = SqlEvent::Kind::kDone;
@@ -79,11 +95,9 @@ class ScatteredSql final : public SqlStream {
     if (stored) {
       end.status = co_await RunStored(i, end);
     } else if (run_.transaction != nullptr) {
-      end.status = co_await StreamRows(i, run_.transaction->session(), end);
+      end.status = co_await StreamRows(i, run_.transaction->session(run_.shards[i]), end);
       // What a write has done before it returned too much ends with its transaction.
-      const bool undo = run_.op.allow_writes && absl::IsResourceExhausted(end.status);
-      if (undo) run_.transaction.reset();
-      if (!undo) run_.transaction->Done(end.status);
+      if (run_.op.allow_writes && absl::IsResourceExhausted(end.status)) overfull_ = true;
     } else {
       end.status = co_await RunOnOwnSession(i, end);
     }
@@ -105,7 +119,7 @@ class ScatteredSql final : public SqlStream {
     const absl::Status status = co_await StreamRows(i, **session, end);
     if (!status.ok()) co_return status;
     run_.ctx.stage = Stage::kCommit;
-    co_return co_await (*session)->Commit(run_.ctx);
+    co_return co_await (*session)->Commit(kPlainCommit, run_.ctx);
   }
 
   Async<absl::Status> StreamRows(size_t i, Session& session, SqlEvent& end) {
@@ -174,6 +188,7 @@ class ScatteredSql final : public SqlStream {
     bool told = false;
   };
   std::vector<End> ends_;
+  bool overfull_ = false;  // The transaction cannot keep what the statement has done.
   Running running_;  // Last: it uses all of the above.
 };
 

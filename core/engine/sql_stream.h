@@ -47,7 +47,7 @@ struct SqlRun {
   size_t width = 1;
   bool stop_at_first_error = true;
   int64_t stored_bytes_max = 0;  // Of rows that are stored with the reply of a repeatable write.
-  // The transaction that the statement belongs to, on its one shard; null: its own.
+  // The transaction that the statement belongs to, open on the shards; null: its own on each.
   std::unique_ptr<Transactions::Lease> transaction;
   // Where a write is noted; null: nowhere.
   WriteVersions* versions = nullptr;

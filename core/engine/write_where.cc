@@ -57,9 +57,9 @@ Async<absl::StatusOr<BulkWriteResult>> Engine::WriteWhere(const BulkWriteOperati
                                                           const CallContext& ctx) {
   QUARRY_CO_ASSIGN_OR_RETURN(const Place place, PlaceOf(transaction_id));
   QUARRY_CO_ASSIGN_OR_RETURN(const BulkWritePlan plan, co_await PlanBulk(op, place, ctx));
-  QUARRY_CO_RETURN_IF_ERROR(CheckTransactionShards(transaction_id, plan.route.shards.size()));
   const WriteNote note = NoteOf({op.table}, plan.route.shards, *place.snapshot);
   CallContext work_ctx(ctx.loop);
+  work_ctx.shard_costs = ctx.shard_costs;
   work_ctx.deadline = WorkDeadline(ctx);
   work_ctx.call_id = ctx.call_id;
   ctx.stage = Stage::kQuery;
@@ -75,7 +75,8 @@ Async<absl::StatusOr<BulkWriteResult>> Engine::WriteWhere(const BulkWriteOperati
     work.push_back(RunBulkShard(plan, op, std::move(shard), texts_));
   }
   GatherOptions options;
-  options.width = parts_.limits.scatter_width;
+  // A transaction's calls run one at a time.
+  options.width = transaction_id.empty() ? parts_.limits.scatter_width : 1;
   options.stop_at_first_error = false;
   std::vector<absl::StatusOr<BulkShardResult>> answers = co_await Gather(ctx.loop, std::move(work), options);
   ctx.stage = work_ctx.stage;

@@ -87,7 +87,7 @@ TEST_F(CachedTest, ACommittedTransactionEndsItAndItsOwnReadsNeverSeeIt) {
   mine.filter = Compare("id", CompareOp::kEqual, Value::Int64(60));
   EXPECT_EQ(Counted(mine, transaction), 1);
   EXPECT_FALSE(kept_);
-  ASSERT_THAT(Run(engine_->Commit(transaction, ctx_)), IsOk());
+  ASSERT_THAT(Run(engine_->Commit(transaction, false, ctx_)).status, IsOk());
   EXPECT_EQ(Counted(Count()), 4);
   EXPECT_FALSE(kept_);
 }

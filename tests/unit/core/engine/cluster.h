@@ -61,7 +61,9 @@ class ClusterTest : public ::testing::Test {
   }
   std::vector<int> Commits() const {
     std::vector<int> commits;
-    for (const ShardScript& shard : scripts_) commits.push_back(shard.commits);
+    for (const ShardScript& shard : scripts_) {
+      commits.push_back(shard.commits + static_cast<int>(shard.two_phase.state().parts.size()));
+    }
     return commits;
   }
 

@@ -97,7 +97,6 @@ TEST_F(EngineTest, NeverCallsAKeyMissingBecauseATransactionCannotReachIt) {
   const std::string id = *engine_->Begin(BeginOptions());
   ReadOperation op = ReadOf("users", {IdKey(0), IdKey(1)});
   op.allow_partial = true;
-  EXPECT_THAT(Read(op, id), HasReason(reason::kCrossShardTransaction));
   op.keys = {IdKey(0)};
   scripts_[0].fail[CallKind::kStep] = Down();
   EXPECT_THAT(Read(op, id), HasReason(reason::kShardUnavailable));
@@ -255,8 +254,10 @@ TEST_F(EngineTest, TellsTheStoredKeyWhenAGeneratedOneIsReplayed) {
 
 // ---- Transactions ----
 
-TEST_F(EngineTest, KeepsATransactionToItsShard) {
-  const std::string id = *engine_->Begin(BeginOptions());
+TEST_F(EngineTest, KeepsATransactionToItsShardWhereThatIsAsked) {
+  BeginOptions options;
+  options.single_shard = true;
+  const std::string id = *engine_->Begin(options);
   EXPECT_THAT(Write(WriteOf({InsertUser(1)}), id), IsOk());
   EXPECT_THAT(Write(WriteOf({InsertUser(2)}), id), HasReason(reason::kCrossShardTransaction));
   EXPECT_THAT(Write(WriteOf({InsertUser(1), InsertUser(2)}, Atomicity::kEach), id),
@@ -268,8 +269,8 @@ TEST_F(EngineTest, KeepsATransactionToItsShard) {
   ASSERT_OK_AND_ASSIGN(const ReadResult read, Read(ReadOf("countries", {KeyOf({Value::Text("de")})}), id));
   EXPECT_THAT(read.served_by.asked, ElementsAre(ShardId{1}));
   EXPECT_THAT(RunNow(loop_, engine_->Savepoint(id, SavepointAction::kCreate, "a", ctx_)), IsOk());
-  EXPECT_THAT(RunNow(loop_, engine_->Commit(id, ctx_)), IsOk());
-  EXPECT_EQ(*engine_->GetTransaction(id), TransactionState::kCommitted);
+  EXPECT_THAT(RunNow(loop_, engine_->Commit(id, false, ctx_)).status, IsOk());
+  EXPECT_EQ(RunNow(loop_, engine_->GetTransaction(id, ctx_))->state, TransactionState::kCommitted);
   EXPECT_THAT(Commits(), ElementsAre(0, 1, 0));
   EXPECT_EQ(engine_->open_transactions(), 0u);
 }
@@ -278,7 +279,7 @@ TEST_F(EngineTest, RollsBackOnRequest) {
   const std::string id = *engine_->Begin(BeginOptions());
   EXPECT_THAT(Write(WriteOf({InsertUser(1)}), id), IsOk());
   EXPECT_THAT(RunNow(loop_, engine_->Rollback(id, ctx_)), IsOk());
-  EXPECT_EQ(*engine_->GetTransaction(id), TransactionState::kRolledBack);
+  EXPECT_EQ(RunNow(loop_, engine_->GetTransaction(id, ctx_))->state, TransactionState::kRolledBack);
   EXPECT_EQ(scripts_[1].rollbacks, 1);
   EXPECT_EQ(Sessions(), 0);
 }

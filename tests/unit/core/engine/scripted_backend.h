@@ -13,13 +13,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/backend/backend.h"
+#include "core/backend/fake_two_phase.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/model/check.h"
 
 namespace quarry {
 
-enum class CallKind { kPing, kLease, kExecute, kStep, kOpen, kNext, kControl, kCommit, kRollback };
+enum class CallKind { kPing, kLease, kExecute, kStep, kOpen, kNext, kControl, kPrepare, kCommit, kRollback };
 
 // What a ScriptedBackend says and has seen; outlives it, so that a test can look when the engine is gone.
 struct ShardScript {
@@ -43,7 +44,7 @@ struct ShardScript {
   int batches_read = 0;
   std::vector<std::string> log;
   std::vector<SessionOptions> leased;
-  std::map<std::string, std::pair<uint64_t, TaskResult>> replies;
+  FakeTwoPhase two_phase;  // Branches, decisions and stored replies.
 
   void Release() {
     hold.clear();
@@ -60,15 +61,9 @@ class ScriptedBackend final : public Backend {
     absl::Status entered = co_await Enter(script_, CallKind::kExecute, "execute", ctx);
     QUARRY_CO_RETURN_IF_ERROR(entered);
     if (task.guard.has_value()) {
-      const auto stored = script_.replies.find(task.guard->request_id);
-      if (stored != script_.replies.end()) {
-        if (stored->second.first != task.guard->request_hash) {
-          co_return MakeError(absl::StatusCode::kInvalidArgument, reason::kRequestIdReused, "reused");
-        }
-        TaskResult replay = stored->second.second;
-        replay.replayed = true;
-        co_return replay;
-      }
+      absl::StatusOr<std::optional<TaskResult>> stored = script_.two_phase.state().Claim(*task.guard);
+      if (!stored.ok()) co_return stored.status();
+      if (stored->has_value()) co_return **std::move(stored);
     }
     TaskResult result;
     for (const Step& step : task.steps) {
@@ -85,7 +80,7 @@ class ScriptedBackend final : public Backend {
       result.steps.push_back(std::move(kept));
     }
     if (task.guard.has_value()) {
-      script_.replies[task.guard->request_id] = std::make_pair(task.guard->request_hash, result);
+      script_.two_phase.state().replies[task.guard->request_id] = std::make_pair(task.guard->request_hash, result);
     }
     if (task.writes()) ++script_.commits;
     co_return result;
@@ -102,6 +97,7 @@ class ScriptedBackend final : public Backend {
     absl::Status entered = co_await Enter(script_, CallKind::kPing, "ping", ctx);
     co_return entered;
   }
+  FakeTwoPhase& two_phase() override { return script_.two_phase; }
   BackendStats stats() const override { return BackendStats(); }
 
  private:
@@ -181,6 +177,7 @@ class ScriptedBackend final : public Backend {
     Async<absl::StatusOr<StepResult>> Execute(const Step& step, const CallContext& ctx) override {
       absl::Status entered = co_await Enter(script_, CallKind::kStep, "step", ctx);
       QUARRY_CO_RETURN_IF_ERROR(entered);
+      for (const Statement& statement : step.statements) wrote_ = wrote_ || statement.writes;
       co_return Answer(script_, step);
     }
     Async<absl::StatusOr<std::unique_ptr<RowStream>>> Open(const Statement& statement,
@@ -193,9 +190,11 @@ class ScriptedBackend final : public Backend {
       absl::Status entered = co_await Enter(script_, CallKind::kControl, sql, ctx);
       co_return entered;
     }
-    Async<absl::Status> Commit(const CallContext& ctx) override {
+    Async<absl::Status> Commit(const CommitOptions& options, const CallContext& ctx) override {
       absl::Status entered = co_await Enter(script_, CallKind::kCommit, "commit", ctx);
       QUARRY_CO_RETURN_IF_ERROR(entered);
+      const absl::Status stored = script_.two_phase.state().Commit(options);
+      QUARRY_CO_RETURN_IF_ERROR(stored);
       open_ = false;
       ++script_.commits;
       co_return absl::OkStatus();
@@ -207,10 +206,28 @@ class ScriptedBackend final : public Backend {
       ++script_.rollbacks;
       co_return absl::OkStatus();
     }
+    bool wrote() const override { return wrote_; }
+    Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext& ctx) override {
+      absl::Status entered = co_await Enter(script_, CallKind::kStep, "claim", ctx);
+      QUARRY_CO_RETURN_IF_ERROR(entered);
+      co_return script_.two_phase.state().Claim(guard);
+    }
+    Async<absl::Status> PassGate(const CallContext& ctx) override {
+      absl::Status entered = co_await Enter(script_, CallKind::kControl, "gate", ctx);
+      co_return entered;
+    }
+    Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) override {
+      absl::Status entered = co_await Enter(script_, CallKind::kPrepare, "prepare", ctx);
+      QUARRY_CO_RETURN_IF_ERROR(entered);
+      const absl::Status prepared = script_.two_phase.state().Prepare(transaction);
+      if (prepared.ok() || absl::IsUnknown(prepared)) open_ = false;
+      co_return prepared;
+    }
 
    private:
     ShardScript& script_;
     bool open_ = true;
+    bool wrote_ = false;
   };
 
   ShardScript& script_;

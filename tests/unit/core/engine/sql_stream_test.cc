@@ -211,23 +211,22 @@ TEST_F(SqlStreamTest, LetsTheDatabaseForbidWritesAlsoWithARequestId) {
   for (const ShardScript& shard : scripts_) {
     ASSERT_THAT(shard.leased, SizeIs(1));
     EXPECT_TRUE(shard.leased[0].read_only);
-    EXPECT_THAT(shard.replies, IsEmpty());
+    EXPECT_THAT(shard.two_phase.state().replies, IsEmpty());
   }
 }
 
 TEST_F(SqlStreamTest, RunsInATransactionAndLeavesItOpen) {
   const std::string id = *engine_->Begin(BeginOptions());
   op_.allow_writes = true;
-  EXPECT_THAT(Start(id), HasReason(reason::kCrossShardTransaction));
   op_.target = Target();
   op_.target.shards = {"s2"};
   const auto kinds = KindsByShard(RunAll(id));
   ASSERT_EQ(kinds.size(), 1u);
   EXPECT_THAT(kinds.at(ShardId{2}), ElementsAre(Kind::kHeader, Kind::kRows, Kind::kRows, Kind::kDone));
-  EXPECT_EQ(*engine_->GetTransaction(id), TransactionState::kActive);
+  EXPECT_EQ(RunNow(loop_, engine_->GetTransaction(id, ctx_))->state, TransactionState::kActive);
   EXPECT_THAT(Commits(), ElementsAre(0, 0, 0, 0));
   EXPECT_EQ(Sessions(), 1);
-  EXPECT_THAT(RunNow(loop_, engine_->Commit(id, ctx_)), IsOk());
+  EXPECT_THAT(RunNow(loop_, engine_->Commit(id, false, ctx_)).status, IsOk());
   EXPECT_THAT(Commits(), ElementsAre(0, 0, 1, 0));
 }
 
@@ -240,7 +239,7 @@ TEST_F(SqlStreamTest, EndsItsTransactionWhenItsStreamIsDropped) {
   absl::StatusOr<std::unique_ptr<SqlStream>> stream = Start(id);
   ASSERT_THAT(stream, IsOk());
   stream->reset();
-  EXPECT_EQ(*engine_->GetTransaction(id), TransactionState::kRolledBack);
+  EXPECT_EQ(RunNow(loop_, engine_->GetTransaction(id, ctx_))->state, TransactionState::kRolledBack);
   EXPECT_EQ(scripts_[2].rollbacks, 1);
   EXPECT_EQ(Sessions(), 0);
 }

@@ -184,7 +184,6 @@ TEST_F(WriteWhereTest, AnswersBeforeItsDeadlineWhenAShardHangs) {
 TEST_F(WriteWhereTest, BelongsToItsTransaction) {
   Fill(Shops(60));
   const std::string id = *engine_->Begin(BeginOptions());
-  EXPECT_THAT(WriteWhere(Mark(1), id), HasReason(reason::kCrossShardTransaction));
   BulkWriteOperation op = Mark(1);
   op.target.shards = {"s1"};
   ASSERT_OK_AND_ASSIGN(const BulkWriteResult result, WriteWhere(op, id));
