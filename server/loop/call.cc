@@ -8,7 +8,6 @@
 #include "core/base/error.h"
 #include "grpc/support/time.h"
 #include "grpcpp/support/proto_buffer_reader.h"
-#include "grpcpp/impl/codegen/proto_utils.h"
 #include "server/loop/grpc_status.h"
 
 namespace quarry {
@@ -35,7 +34,9 @@ bool Parse(grpc::ByteBuffer& bytes, google::protobuf::Message& message) {
   if (bytes.TrySingleSlice(&whole).ok()) {
     return message.ParseFromArray(whole.begin(), static_cast<int>(whole.size()));
   }
-  return grpc::GenericDeserialize<grpc::ProtoBufferReader, google::protobuf::Message>(&bytes, &message).ok();
+  // Not gRPC's own, which empties the buffer: a call for another gateway sends it on.
+  grpc::ProtoBufferReader reader(&bytes);
+  return reader.status().ok() && message.ParseFromZeroCopyStream(&reader);
 }
 
 // `first`: fields of the message that are bytes already.
@@ -73,6 +74,12 @@ std::optional<std::string> Call::Find(std::string_view key) const {
   const auto found = metadata.find(grpc::string_ref(key.data(), key.size()));
   if (found == metadata.end()) return std::nullopt;
   return std::string(found->second.data(), found->second.size());
+}
+
+void Call::ForEach(const std::function<void(std::string_view key, std::string_view value)>& see) const {
+  for (const auto& [key, value] : context_.client_metadata()) {
+    see({key.data(), key.size()}, {value.data(), value.size()});
+  }
 }
 
 std::string Call::peer() const { return context_.peer(); }
@@ -115,8 +122,10 @@ absl::Status Call::Admit() {
   if (method_->kind == MethodKind::kBidi) return absl::OkStatus();
   request_ = method_->request->New(&arena_);
   if (!Parse(received_, *request_)) return BadBytes(*request_);
-  received_.Clear();
   if (method_->kind == MethodKind::kUnary) response_ = method_->response->New(&arena_);
+  elsewhere_ = OwnerElsewhere(home_.core, *method_, *request_);
+  if (elsewhere_.has_value()) return absl::OkStatus();
+  received_.Clear();
   run_ = &home_.core.SideFor(*method_, *request_, home_);
   return absl::OkStatus();
 }
@@ -128,19 +137,56 @@ void Call::StartHandler() {
   scope_->ctx.call_id = call_id_;
   scope_->reply_bytes = &reply_bytes_;
   const auto done = [this](absl::Status status) { OnHandlerDone(std::move(status)); };
-  switch (method_->kind) {
-    case MethodKind::kUnary:
-      handler_ = Running(method_->unary(*request_, *response_, *scope_), done);
-      break;
-    case MethodKind::kServerStream:
-      handler_ = Running(method_->server_stream(*request_, *scope_, *this), done);
-      break;
-    case MethodKind::kBidi:
-      handler_ = Running(method_->bidi(*scope_, *this, *this), done);
-      break;
-  }
+  handler_ = Running(elsewhere_.has_value() ? RunElsewhere() : RunHandler(), done);
   if (handler_done_ || deadline_ == absl::InfiniteFuture()) return;
   deadline_timer_ = Timer(*run_->loop, deadline_ + kDeadlineGrace, [this] { OnDeadline(); });
+}
+
+Async<absl::Status> Call::RunHandler() {
+  switch (method_->kind) {
+    case MethodKind::kUnary:
+      return method_->unary(*request_, *response_, *scope_);
+    case MethodKind::kServerStream:
+      return method_->server_stream(*request_, *scope_, *this);
+    case MethodKind::kBidi:
+      break;
+  }
+  return method_->bidi(*scope_, *this, *this);
+}
+
+ForwardTask Call::TaskForOther() {
+  ForwardTask task;
+  task.method = method_;
+  task.instance = *elsewhere_;
+  task.transaction_id = TransactionIdOf(*method_, *request_);
+  task.request.Swap(&received_);
+  task.deadline = deadline_;
+  task.call_id = call_id_;
+  task.metadata = this;
+  return task;
+}
+
+Async<absl::Status> Call::RunElsewhere() {
+  Async<ForwardEnd> forward = Forward(home_, TaskForOther(), *this);
+  ForwardEnd end = co_await forward;
+  if (!end.run_here) co_return std::move(end.status);
+  Async<absl::Status> handler = RunHandler();
+  co_return co_await handler;
+}
+
+Future<absl::Status> Call::Take(grpc::ByteBuffer message) {
+  Completer<absl::Status> waiter(*home_.loop);
+  Future<absl::Status> result = waiter.future();
+  const auto size = static_cast<int64_t>(message.Length());
+  if (size > home_.core.limits.send_bytes_max) {
+    waiter.Set(ReplyTooLarge(size, home_.core.limits.send_bytes_max));
+  } else if (method_->kind == MethodKind::kUnary) {
+    reply_of_other_ = std::move(message);
+    waiter.Set(absl::OkStatus());
+  } else {
+    Send(message, std::move(waiter));
+  }
+  return result;
 }
 
 void Call::OnHandlerDone(absl::Status status) {
@@ -197,7 +243,11 @@ void Call::HandlerOver(const absl::Status& status) {
 void Call::Finish(const absl::Status& status) {
   absl::Status end = status;
   grpc::ByteBuffer reply;
-  if (end.ok() && response_ != nullptr) end = Serialize(reply_bytes_, *response_, home_.core.limits.send_bytes_max, reply);
+  if (reply_of_other_.has_value()) {
+    reply.Swap(&*reply_of_other_);
+  } else if (end.ok() && response_ != nullptr) {
+    end = Serialize(reply_bytes_, *response_, home_.core.limits.send_bytes_max, reply);
+  }
   Record(end);
   if (done_seen_) return;  // Nobody listens any more.
   if (write_pending_.load(std::memory_order_acquire)) {
@@ -250,11 +300,15 @@ Future<absl::Status> Call::Write(const google::protobuf::Message& message, std::
     waiter.Set(std::move(status));
     return result;
   }
-  write_waiter_ = waiter;
+  Send(bytes, std::move(waiter));
+  return result;
+}
+
+void Call::Send(const grpc::ByteBuffer& bytes, Completer<absl::Status> waiter) {
+  write_waiter_ = std::move(waiter);
   operations_.fetch_add(1, std::memory_order_acq_rel);
   write_pending_.store(true, std::memory_order_release);
   SendMessage(bytes);
-  return result;
 }
 
 void Call::OnWritten(bool ok) {

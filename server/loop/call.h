@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@
 #include "grpcpp/support/async_stream.h"
 #include "grpcpp/support/async_unary_call.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "server/loop/forwarding.h"
 #include "server/loop/rpc_table.h"
 #include "server/loop/server_core.h"
 
@@ -45,12 +47,14 @@ void OfferCalls(LoopSide& home, RawService& service, const Method& method);
 // The same for a call of any path that is not in the table, to refuse it.
 void AwaitUnknownCall(LoopSide& home, grpc::AsyncGenericService& service);
 
-class Call : public PooledFrame, public CallMetadata, public MessageWriter, public MessageReader {
+class Call : public PooledFrame, public CallMetadata, public MessageWriter, public MessageReader, public ReplySink {
  public:
   std::optional<std::string> Find(std::string_view key) const override;
+  void ForEach(const std::function<void(std::string_view key, std::string_view value)>& see) const override;
   std::string peer() const override;
   Future<absl::Status> Write(const google::protobuf::Message& message, std::string_view first) override;
   Future<absl::StatusOr<bool>> Read(google::protobuf::Message& message) override;
+  Future<absl::Status> Take(grpc::ByteBuffer message) override;
 
  protected:
   struct Event final : CqEvent {
@@ -99,6 +103,10 @@ class Call : public PooledFrame, public CallMetadata, public MessageWriter, publ
   void DeleteWhenOver();
   // Run loop.
   void StartHandler();
+  Async<absl::Status> RunHandler();
+  Async<absl::Status> RunElsewhere();
+  ForwardTask TaskForOther();
+  void Send(const grpc::ByteBuffer& bytes, Completer<absl::Status> waiter);
   void OnHandlerDone(absl::Status status);
   void OnDeadline();
   void EndHandlerEarly(absl::Status status);
@@ -120,6 +128,8 @@ class Call : public PooledFrame, public CallMetadata, public MessageWriter, publ
   google::protobuf::Message* request_ = nullptr;
   google::protobuf::Message* response_ = nullptr;
   std::string reply_bytes_;  // Fields of the response that the handler wrote itself.
+  std::optional<uint64_t> elsewhere_;  // The gateway that has the transaction.
+  std::optional<grpc::ByteBuffer> reply_of_other_;
 
   // Run loop's.
   std::optional<CallScope> scope_;

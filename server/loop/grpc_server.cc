@@ -33,6 +33,8 @@ GrpcServer::GrpcServer(GrpcServerOptions options, const RpcTable& table, CallObs
   core_.table = &table;
   core_.observer = observer;
   core_.loop_of_transaction = options_.loop_of_transaction;
+  core_.peers = options_.peers;
+  core_.poll_peers = options_.poll_peers;
   for (uint32_t i = 0; i < options_.loops; ++i) {
     auto loop = std::make_unique<GrpcLoop>(builder_->AddCompletionQueue(), options_.loop);
     core_.sides.push_back(std::make_unique<LoopSide>(core_, std::move(loop), i));

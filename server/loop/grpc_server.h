@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/topology/peer_table.h"
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
@@ -33,6 +35,10 @@ struct GrpcServerOptions {
   int metadata_bytes_max = 16 << 10;
   // The loop that owns a transaction id; null: every call runs where it arrives.
   std::function<absl::StatusOr<uint32_t>(const std::string&)> loop_of_transaction;
+  // The other gateways, to which calls of their transactions go; null: every call runs here. Outlives the server.
+  PeerTable* peers = nullptr;
+  // Asks them all, from any thread, and then calls `done` on whichever; null: the table is all that can be known.
+  std::function<void(absl::AnyInvocable<void()> done)> poll_peers;
 };
 
 class GrpcServer {

@@ -1,11 +1,15 @@
 #include "server/loop/local_call.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <utility>
 
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/proto_buffer_reader.h"
+#include "server/loop/forwarding.h"
 
 namespace quarry {
 namespace {
@@ -15,10 +19,14 @@ constexpr absl::Duration kDeadlineGrace = absl::Milliseconds(250);
 constexpr absl::Duration kLoopGrace = absl::Seconds(1);
 
 // Shared by the waiting thread and the loop. Its coroutine is started, ended and dropped on the loop.
-class LocalCall final : public CallMetadata, public std::enable_shared_from_this<LocalCall> {
+class LocalCall final : public CallMetadata, public ReplySink, public std::enable_shared_from_this<LocalCall> {
  public:
-  LocalCall(LoopSide& side, LocalRequest request)
-      : side_(side), request_(std::move(request)), response_(request_.method->response->New()) {
+  // `elsewhere`: the gateway that has the transaction.
+  LocalCall(LoopSide& side, LocalRequest request, std::optional<uint64_t> elsewhere)
+      : side_(side),
+        request_(std::move(request)),
+        elsewhere_(elsewhere),
+        response_(request_.method->response->New()) {
     side_.core.AddLive();
   }
   ~LocalCall() override { side_.core.RemoveLive(); }
@@ -28,7 +36,11 @@ class LocalCall final : public CallMetadata, public std::enable_shared_from_this
     if (found == request_.metadata.end()) return std::nullopt;
     return found->second;
   }
+  void ForEach(const std::function<void(std::string_view key, std::string_view value)>& see) const override {
+    for (const auto& [key, value] : request_.metadata) see(key, value);
+  }
   std::string peer() const override { return request_.peer; }
+  Future<absl::Status> Take(grpc::ByteBuffer message) override;
 
   void Start();
   void EndEarly(absl::Status status);
@@ -38,10 +50,12 @@ class LocalCall final : public CallMetadata, public std::enable_shared_from_this
 
  private:
   absl::Status Admit() const;
+  Async<absl::Status> RunElsewhere();
   void End(absl::Status status);
 
   LoopSide& side_;
   LocalRequest request_;
+  const std::optional<uint64_t> elsewhere_;
   std::unique_ptr<google::protobuf::Message> response_;
   absl::Time started_;
   std::optional<CallScope> scope_;
@@ -59,6 +73,30 @@ absl::Status LocalCall::Admit() const {
   return absl::OkStatus();
 }
 
+Async<absl::Status> LocalCall::RunElsewhere() {
+  ForwardTask task;
+  task.method = request_.method;
+  task.instance = *elsewhere_;
+  task.transaction_id = TransactionIdOf(*request_.method, *request_.message);
+  grpc::Slice bytes(request_.message->SerializeAsString());
+  task.request = grpc::ByteBuffer(&bytes, 1);
+  task.deadline = request_.deadline;
+  task.call_id = scope_->ctx.call_id;
+  task.metadata = this;
+  Async<ForwardEnd> forward = Forward(side_, std::move(task), *this);
+  ForwardEnd end = co_await forward;
+  if (!end.run_here) co_return std::move(end.status);
+  Async<absl::Status> handler = request_.method->unary(*request_.message, *response_, *scope_);
+  co_return co_await handler;
+}
+
+Future<absl::Status> LocalCall::Take(grpc::ByteBuffer message) {
+  Completer<absl::Status> waiter(*side_.loop);
+  grpc::ProtoBufferReader reader(&message);
+  waiter.Set(response_->ParseFromZeroCopyStream(&reader) ? absl::OkStatus() : BadBytes(*response_));
+  return waiter.future();
+}
+
 void LocalCall::Start() {
   started_ = absl::Now();
   ++side_.in_flight;
@@ -72,7 +110,10 @@ void LocalCall::Start() {
     End(std::move(admitted));
     return;
   }
-  handler_ = Running(request_.method->unary(*request_.message, *response_, *scope_), [this](absl::Status status) {
+  Async<absl::Status> work = elsewhere_.has_value()
+                                 ? RunElsewhere()
+                                 : request_.method->unary(*request_.message, *response_, *scope_);
+  handler_ = Running(std::move(work), [this](absl::Status status) {
     // Its frame still runs: it goes, and the waiter is told, from the loop's queue.
     deadline_timer_.Cancel();
     side_.loop->Defer([self = shared_from_this(), status = std::move(status)]() mutable {
@@ -110,10 +151,11 @@ void LocalCall::End(absl::Status status) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<google::protobuf::Message>> RunLocalCall(LoopSide& home, LocalRequest request) {
-  LoopSide& side = home.core.SideFor(*request.method, *request.message, home);
+  const std::optional<uint64_t> elsewhere = OwnerElsewhere(home.core, *request.method, *request.message);
+  LoopSide& side = elsewhere.has_value() ? home : home.core.SideFor(*request.method, *request.message, home);
   if (request.deadline == absl::InfiniteFuture()) request.deadline = absl::Now() + home.core.limits.deadline_default;
   const absl::Time until = std::max(request.deadline, absl::Now()) + kDeadlineGrace + kLoopGrace;
-  const auto call = std::make_shared<LocalCall>(side, std::move(request));
+  const auto call = std::make_shared<LocalCall>(side, std::move(request), elsewhere);
   side.loop->Post([call] { call->Start(); });
   if (!call->Await(until)) {
     side.loop->Post([call] { call->EndEarly(DeadlineError(Stage::kQueue)); });

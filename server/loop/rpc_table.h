@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -29,6 +30,8 @@ class CallMetadata {
   virtual ~CallMetadata() = default;
   // The first value of a lower-case key.
   virtual std::optional<std::string> Find(std::string_view key) const = 0;
+  // Every key with each of its values.
+  virtual void ForEach(const std::function<void(std::string_view key, std::string_view value)>& see) const = 0;
   // "ipv4:127.0.0.1:50000", or "" when there is none.
   virtual std::string peer() const = 0;
 };
@@ -89,6 +92,10 @@ enum class MethodKind { kUnary, kServerStream, kBidi };
 // "unary", "server_stream", "bidi_stream": the usual values of the label grpc_type.
 const char* MethodKindName(MethodKind kind);
 
+// What a method does with the transaction that its request names; it says what a caller is told when the transaction's gateway
+// is lost.
+enum class TransactionRole : uint8_t { kStatement, kCommit, kRollback, kLook };
+
 struct Method {
   std::string service;  // "quarry.v1.DataService"
   std::string name;     // "Get"
@@ -106,6 +113,7 @@ struct Method {
   const google::protobuf::Message* response = nullptr;
   // The request's text field transaction_id: such a call runs on the loop that owns the transaction.
   const google::protobuf::FieldDescriptor* transaction_id = nullptr;
+  TransactionRole transaction_role = TransactionRole::kStatement;
 
   // Of these the one of `kind` is set. Their arguments outlive the returned Async.
   std::function<Async<absl::Status>(const google::protobuf::Message& request, google::protobuf::Message& response,
@@ -128,10 +136,11 @@ class RpcTable {
 
   template <typename Request, typename Response>
   void AddUnary(std::string service, std::string name, UnaryHandler<Request, Response> handler,
-                int offers = Method::kFewOffers) {
+                int offers = Method::kFewOffers, TransactionRole role = TransactionRole::kStatement) {
     Method& method = Add(std::move(service), std::move(name), MethodKind::kUnary, Request::default_instance(),
                          Response::default_instance());
     method.offers = offers;
+    method.transaction_role = role;
     method.unary = [handler = std::move(handler)](const google::protobuf::Message& request,
                                                   google::protobuf::Message& response, CallScope& scope) {
       return handler(static_cast<const Request&>(request), static_cast<Response&>(response), scope);

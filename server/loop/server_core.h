@@ -10,10 +10,13 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/topology/peer_table.h"
 #include "google/protobuf/message.h"
 #include "server/loop/grpc_loop.h"
+#include "server/loop/peer_call.h"
 #include "server/loop/rpc_table.h"
 
 namespace quarry {
@@ -47,6 +50,7 @@ struct LoopSide {
     int wanted = 0;
   };
   std::vector<Offer> offers;  // By the method's index.
+  PeerChannels peer_channels;
 };
 
 struct ServerCore {
@@ -55,6 +59,10 @@ struct ServerCore {
   CallObserver* observer = nullptr;  // May be null.
   // The loop that owns a transaction.
   std::function<absl::StatusOr<uint32_t>(const std::string&)> loop_of_transaction;
+  // The other gateways; null: every call runs here.
+  PeerTable* peers = nullptr;
+  // Asks them all, from any thread, and then calls `done` on whichever; null: the table is all that can be known.
+  std::function<void(absl::AnyInvocable<void()> done)> poll_peers;
   std::vector<std::unique_ptr<LoopSide>> sides;
   std::atomic<bool> draining{false};
 
