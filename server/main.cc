@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "core/base/error.h"
+#include "core/base/failpoint.h"
 #include "core/base/status_macros.h"
 #include "grpc/support/log.h"
 #include "nlohmann/json.hpp"
@@ -44,7 +45,7 @@ quarry::ConfigOptions OptionsOf(const Flags& flags) {
   // Read elsewhere: by the flags below, by clients, by ./dev, by tests.
   options.environment_ignored = {"QUARRY_CONFIG",       "QUARRY_ADDRESS", "QUARRY_HTTP",
                                  "QUARRY_JOBS",         "QUARRY_TEST_JOBS", "QUARRY_SKIP_INSTALL",
-                                 "QUARRY_SEED",         "QUARRY_DIFFERENTIAL_QUERIES"};
+                                 "QUARRY_SEED",         "QUARRY_DIFFERENTIAL_QUERIES", "QUARRY_FAILPOINTS"};
   return options;
 }
 
@@ -141,10 +142,15 @@ void LogGrpcAsDebug() {
 
 int RunServer(const Flags& flags) {
   const int signals = OpenSignals();
+  const absl::Status armed = quarry::ArmFailpointsFromEnvironment();
+  if (!armed.ok()) return Fail(armed, kExitBadConfig);
   absl::StatusOr<quarry::Config> config = LoadChecked(flags);
   if (!config.ok()) return Fail(config.status(), kExitBadConfig);
   quarry::StartLogging(config->log);
   LogGrpcAsDebug();
+  if (const char* failpoints = std::getenv("QUARRY_FAILPOINTS"); failpoints != nullptr && *failpoints != '\0') {
+    spdlog::warn("QUARRY_FAILPOINTS is set, which only tests want: {}", failpoints);
+  }
   quarry::GatewayOptions options;
   options.version = QUARRY_VERSION;
   const bool seed = !flags.quickstart.empty() && quarry::BeginQuickstart(config->data_dir);

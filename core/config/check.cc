@@ -41,6 +41,12 @@ bool IsAddress(const std::string& text) {
                    : host.find_first_of("[]:/ \t") == std::string::npos;
 }
 
+// One that can be connected to.
+bool IsDialable(const std::string& text) {
+  const std::string port = text.substr(text.rfind(':') + 1);
+  return IsAddress(text) && port.find_first_not_of('0') != std::string::npos;
+}
+
 class WholeCheck {
  public:
   WholeCheck(const ConfigNode& root, Config& config, ConfigReport& report)
@@ -55,8 +61,10 @@ class WholeCheck {
 
   void Run() {
     CheckProcess();
+    CheckPeers();
     CheckLimits();
     CheckShards();
+    CheckLocks();
     for (TableDeclaration& table : config_.tables) CheckReferences(table);
     for (TableDeclaration& table : config_.tables) CheckCoLocation(table);
     CheckSharedResolvers();
@@ -78,6 +86,22 @@ class WholeCheck {
     const std::string& grpc = config_.listen.grpc;
     if (grpc == config_.listen.http && grpc.substr(grpc.rfind(':') + 1) != "0") {
       Add({"listen", "http"}, "is the address of listen.grpc; each needs its own");
+    }
+  }
+
+  void CheckPeers() {
+    std::set<std::string> seen;
+    for (const std::string& address : config_.peers.addresses) {
+      if (!IsDialable(address)) {
+        Add({"peers", "addresses"}, absl::StrCat("expects host:port of other gateways, such as quarry-1:7400 or [fd00::7]:7400; \"",
+                                                 address, "\" is none"));
+      } else if (!seen.insert(address).second) {
+        Add({"peers", "addresses"}, absl::StrCat("names ", address, " twice"));
+      }
+    }
+    const std::string& dns = config_.peers.dns;
+    if (!dns.empty() && (!IsDialable(dns) || dns.front() == '[')) {
+      Add({"peers", "dns"}, "expects name:port, such as quarry-gateways:7400, where the name has an address for each gateway");
     }
   }
 
@@ -118,6 +142,12 @@ class WholeCheck {
         Add({"shards", shard.name, "postgres", "primary"}, what);
       }
     }
+  }
+
+  void CheckLocks() {
+    const std::string& name = config_.locks.shard;
+    if (name.empty() || std::find(shard_names_.begin(), shard_names_.end(), name) != shard_names_.end()) return;
+    Add({"locks", "shard"}, absl::StrCat("no shard is named \"", name, "\"", DidYouMean(name, shard_names_)));
   }
 
   void CheckName(const TableDeclaration& table, const std::string& key, const std::string& name,

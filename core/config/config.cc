@@ -50,6 +50,7 @@ Config ReadTree(const ConfigNode& root, const std::string& file_name, ConfigRepo
   ReadShards(root, config, report);
   ReadResolvers(root, config, report);
   ReadPlugins(root, config, report);
+  ReadPeers(root, config, report);
   ReadTables(root, config, report);
   CheckWhole(root, config, report);
   return config;

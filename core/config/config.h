@@ -82,6 +82,20 @@ struct TransactionConfig {
   absl::Duration idle_timeout = absl::Seconds(30);
   absl::Duration idle_timeout_max = absl::Minutes(10);
   int64_t open_max = 1'000;  // Per loop.
+  absl::Duration commit_timeout = absl::Seconds(30);   // Of each step of a commit, whatever becomes of its caller.
+  absl::Duration recovery_interval = absl::Seconds(1);
+  absl::Duration recovery_age = absl::Seconds(5);      // Younger transactions are left to their gateway.
+  absl::Duration outcome_keep = absl::Hours(24);
+  absl::Duration audit_interval = absl::Minutes(1);
+  bool allow_async_two_phase = false;  // Shards whose standbys may lack what is acknowledged take part as well.
+  std::string snapshot_order = "cross_shard";  // cross_shard, strict: which commits pass the gate of snapshots.
+};
+
+// The other gateways over the same shards; this one's own address may be among them.
+struct PeersConfig {
+  std::vector<std::string> addresses;  // "host:port" of their gRPC.
+  std::string dns;                     // "host:port" whose host has an address for each gateway; empty: none.
+  absl::Duration interval = absl::Seconds(2);
 };
 
 struct LimitsConfig {
@@ -100,6 +114,13 @@ struct LimitsConfig {
 
 struct CacheConfig {
   int64_t bytes = 16 << 20;  // Of kept answers, for each loop.
+};
+
+struct LocksConfig {
+  std::string shard;                          // That keeps them; empty: the first one.
+  int64_t max = 100'000;                      // Locks in use.
+  int64_t waiters_max = 100;                  // Of one lock.
+  absl::Duration ttl_max = absl::Hours(1);
 };
 
 struct TokensConfig {
@@ -125,9 +146,11 @@ struct Config {
   // Resolvers of co-located tables are filled in.
   std::vector<TableDeclaration> tables;
   TransactionConfig transactions;
+  PeersConfig peers;
   absl::Duration requests_keep = absl::Hours(24);
   LimitsConfig limits;
   CacheConfig cache;
+  LocksConfig locks;
   TokensConfig tokens;
   bool raw_sql_enabled = true;
   BreakerConfig breaker;

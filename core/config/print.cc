@@ -154,6 +154,7 @@ std::string PrintConfig(const Config& config) {
   for (const ResolverConfig& resolver : config.resolvers) {
     root.Child("resolvers", {}).Child(resolver.name, {}) = ResolverNode(resolver);
   }
+  if (!config.peers.addresses.empty()) At(root, "peers.addresses") = Texts(config.peers.addresses);
   if (!config.plugins.empty()) root.Child("plugins", {}) = Texts(config.plugins);
   for (const TableDeclaration& table : config.tables) {
     root.Child("tables", {}).Child(table.name, {}) = TableNode(table);

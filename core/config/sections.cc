@@ -363,6 +363,17 @@ void ReadPlugins(const ConfigNode& root, Config& config, ConfigReport& report) {
   config.plugins = ReadTexts(*plugins, "plugins", report);
 }
 
+void ReadPeers(const ConfigNode& root, Config& config, ConfigReport& report) {
+  const ConfigNode* peers = root.Find("peers");
+  const ConfigNode* addresses = peers != nullptr && peers->is_map() ? peers->Find("addresses") : nullptr;
+  if (addresses == nullptr || addresses->is_null()) return;
+  if (!addresses->is_list()) {
+    report.Add(addresses->at, "peers.addresses", "expects a list of host:port");
+    return;
+  }
+  config.peers.addresses = ReadTexts(*addresses, "peers.addresses", report);
+}
+
 void ReadTables(const ConfigNode& root, Config& config, ConfigReport& report) {
   const ConfigNode* tables = NamedSection(root, "tables", report);
   if (tables == nullptr) return;

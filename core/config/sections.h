@@ -16,6 +16,7 @@ bool CheckSection(const ConfigNode& node, const std::string& path, const std::st
 void ReadShards(const ConfigNode& root, Config& config, ConfigReport& report);
 void ReadResolvers(const ConfigNode& root, Config& config, ConfigReport& report);
 void ReadPlugins(const ConfigNode& root, Config& config, ConfigReport& report);
+void ReadPeers(const ConfigNode& root, Config& config, ConfigReport& report);
 void ReadTables(const ConfigNode& root, Config& config, ConfigReport& report);
 
 // What one section cannot see alone: references, co-location, repeated databases, limits that do not fit together.

@@ -10,6 +10,7 @@
 #include "quarry/v1/admin.pb.h"
 #include "server/service/query_admin.h"
 #include "server/service/services.h"
+#include "server/service/transaction_admin.h"
 #include "server/translate/response.h"
 
 namespace quarry {
@@ -126,6 +127,11 @@ void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board,
       [stats](const v1::ListTopQueriesRequest& request, v1::ListTopQueriesResponse& response, CallScope& scope) {
         return ListTopQueries(stats, request, response, scope);
       });
+  table.AddUnary<v1::ListInDoubtTransactionsRequest, v1::ListInDoubtTransactionsResponse>(
+      kService, "ListInDoubtTransactions", ListInDoubtTransactions);
+  table.AddUnary<v1::ResolveTransactionRequest, v1::ResolveTransactionResponse>(kService, "ResolveTransaction",
+                                                                               ResolveTransaction);
+  table.AddUnary<v1::InitShardRequest, v1::InitShardResponse>(kService, "InitShard", InitShard);
 }
 
 }  // namespace quarry

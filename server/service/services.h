@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "core/topology/peer_table.h"
 #include "core/txn/transactions.h"
 #include "server/loop/rpc_table.h"
 #include "server/observe/shard_board.h"
@@ -40,8 +41,11 @@ void AddDataService(RpcTable& table);
 void AddQueries(RpcTable& table, QueryRecorder& recorder, const QueryLimits& limits);
 void AddShardService(RpcTable& table, const RawSqlLimits& limits);
 void AddTransactionService(RpcTable& table, const TransactionOptions& options);
+void AddLockService(RpcTable& table);
 void AddSchemaService(RpcTable& table);
 void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board, const QueryStats& queries);
+// PeerService, and AdminService.ListGateways.
+void AddPeers(RpcTable& table, const PeerTable& peers);
 // grpc.health.v1: "" for the gateway, one name for each service of the table, "shard/<name>" for each shard.
 void AddHealthService(RpcTable& table, ShardBoard& board);
 // Server reflection, v1 and v1alpha, of the table's services.

@@ -24,15 +24,15 @@ void FillServedByGateway(const CallScope& scope, Response& response) {
   FillServedByGateway(scope.engine->snapshot()->topology, response.mutable_served_by());
 }
 
-// The shard that the transaction runs or ran on; none before its first statement.
+// The shards that the transaction runs or ran on; none before its first statement.
 template <typename Response>
-void FillServedByItsShard(const CallScope& scope, const std::string& transaction_id, Response& response) {
+void FillServedByItsShards(const CallScope& scope, const std::string& transaction_id, Response& response) {
   const std::shared_ptr<const Snapshot> now = scope.engine->snapshot();
-  const absl::StatusOr<std::optional<ShardId>> shard = scope.engine->ShardOfTransaction(transaction_id);
-  if (!shard.ok() || !shard->has_value()) return FillServedByGateway(scope, response);
+  absl::StatusOr<std::vector<ShardId>> shards = scope.engine->ShardsOfTransaction(transaction_id);
+  if (!shards.ok() || shards->empty()) return FillServedByGateway(scope, response);
   ServedBy served;
   served.epoch = now->topology.epoch();
-  served.asked = {**shard};
+  served.asked = *std::move(shards);
   served.answered = served.asked;
   FillServedBy(served, now->topology, response.mutable_served_by());
 }
@@ -40,7 +40,12 @@ void FillServedByItsShard(const CallScope& scope, const std::string& transaction
 Async<absl::Status> Begin(absl::Duration idle_timeout_default, const v1::BeginRequest& request,
                           v1::BeginResponse& response, CallScope& scope) {
   QUARRY_CO_ASSIGN_OR_RETURN(const BeginOptions options, ToBeginOptions(request));
-  QUARRY_CO_ASSIGN_OR_RETURN(*response.mutable_transaction_id(), scope.engine->Begin(options));
+  if (options.snapshot) {
+    Async<absl::StatusOr<std::string>> begin = scope.engine->BeginSnapshot(options, scope.ctx);
+    QUARRY_CO_ASSIGN_OR_RETURN(*response.mutable_transaction_id(), co_await begin);
+  } else {
+    QUARRY_CO_ASSIGN_OR_RETURN(*response.mutable_transaction_id(), scope.engine->Begin(options));
+  }
   const bool given = options.idle_timeout > absl::ZeroDuration();
   const int64_t nanos = absl::ToInt64Nanoseconds(given ? options.idle_timeout : idle_timeout_default);
   response.mutable_idle_timeout()->set_seconds(nanos / 1'000'000'000);
@@ -51,11 +56,13 @@ Async<absl::Status> Begin(absl::Duration idle_timeout_default, const v1::BeginRe
 
 Async<absl::Status> CommitInteractive(const v1::CommitRequest& request, v1::CommitResponse& response,
                                       CallScope& scope) {
-  Async<absl::Status> commit = scope.engine->Commit(request.transaction_id(), scope.ctx);
-  const absl::Status status = co_await commit;
-  if (!status.ok()) co_return status;
+  const bool keep_decision = !request.request_id().empty();
+  Async<CommitEnd> commit = scope.engine->Commit(request.transaction_id(), keep_decision, scope.ctx);
+  const CommitEnd end = co_await commit;
+  if (!end.status.ok()) co_return end.status;
   response.set_transaction_id(request.transaction_id());
-  FillServedByItsShard(scope, request.transaction_id(), response);
+  response.set_unfinished(end.outcome == CommitOutcome::kCommittedUnfinished);
+  FillServedByItsShards(scope, request.transaction_id(), response);
   co_return absl::OkStatus();
 }
 
@@ -84,18 +91,20 @@ Async<absl::Status> Rollback(const v1::RollbackRequest& request, v1::RollbackRes
   Async<absl::Status> rollback = scope.engine->Rollback(request.transaction_id(), scope.ctx);
   const absl::Status status = co_await rollback;
   if (!status.ok()) co_return status;
-  FillServedByItsShard(scope, request.transaction_id(), response);
+  FillServedByItsShards(scope, request.transaction_id(), response);
   co_return absl::OkStatus();
 }
 
 Async<absl::Status> GetTransaction(const v1::GetTransactionRequest& request, v1::GetTransactionResponse& response,
                                    CallScope& scope) {
   QUARRY_CO_RETURN_IF_ERROR(RequireId(request.transaction_id()));
-  QUARRY_CO_ASSIGN_OR_RETURN(const TransactionState state, scope.engine->GetTransaction(request.transaction_id()));
-  response.set_state(ToWire(state));
-  QUARRY_CO_ASSIGN_OR_RETURN(const std::optional<ShardId> shard,
-                             scope.engine->ShardOfTransaction(request.transaction_id()));
-  if (shard.has_value()) response.add_shards(scope.engine->snapshot()->topology.name(*shard));
+  Async<absl::StatusOr<TransactionFate>> ask = scope.engine->GetTransaction(request.transaction_id(), scope.ctx);
+  const absl::StatusOr<TransactionFate> fate = co_await ask;
+  if (!fate.ok()) co_return fate.status();
+  response.set_state(ToWire(fate->state));
+  response.set_home(fate->home);
+  for (const std::string& shard : fate->shards) response.add_shards(shard);
+  for (const std::string& shard : fate->unfinished) response.add_unfinished_shards(shard);
   FillServedByGateway(scope, response);
   co_return absl::OkStatus();
 }
@@ -111,7 +120,7 @@ Async<absl::Status> ActOnSavepoint(const Request& request, Response& response, C
   Async<absl::Status> act = scope.engine->Savepoint(request.transaction_id(), kAction, request.name(), scope.ctx);
   const absl::Status status = co_await act;
   if (!status.ok()) co_return status;
-  FillServedByItsShard(scope, request.transaction_id(), response);
+  FillServedByItsShards(scope, request.transaction_id(), response);
   co_return absl::OkStatus();
 }
 
@@ -128,9 +137,12 @@ void AddTransactionService(RpcTable& table, const TransactionOptions& options) {
       [idle = options.idle_timeout_default](const v1::BeginRequest& request, v1::BeginResponse& response,
                                             CallScope& scope) { return Begin(idle, request, response, scope); },
       Method::kManyOffers);
-  table.AddUnary<v1::CommitRequest, v1::CommitResponse>(kService, "Commit", Commit, Method::kManyOffers);
-  table.AddUnary<v1::RollbackRequest, v1::RollbackResponse>(kService, "Rollback", Rollback);
-  table.AddUnary<v1::GetTransactionRequest, v1::GetTransactionResponse>(kService, "GetTransaction", GetTransaction);
+  table.AddUnary<v1::CommitRequest, v1::CommitResponse>(kService, "Commit", Commit, Method::kManyOffers,
+                                                       TransactionRole::kCommit);
+  table.AddUnary<v1::RollbackRequest, v1::RollbackResponse>(kService, "Rollback", Rollback, Method::kFewOffers,
+                                                           TransactionRole::kRollback);
+  table.AddUnary<v1::GetTransactionRequest, v1::GetTransactionResponse>(
+      kService, "GetTransaction", GetTransaction, Method::kFewOffers, TransactionRole::kLook);
   AddSavepoint<SavepointAction::kCreate, v1::SavepointRequest, v1::SavepointResponse>(table, "Savepoint");
   AddSavepoint<SavepointAction::kRollbackTo, v1::RollbackToSavepointRequest, v1::RollbackToSavepointResponse>(
       table, "RollbackToSavepoint");

@@ -325,6 +325,7 @@ void ToReach(const Request& request, Operation& op, Violations& violations) {
   op.allow_partial = request.allow_partial();
   op.bounds.shards_max = ToCount(request.max_shards(), "max_shards", "no bound", violations);
   CheckReadOptions(request.read_options(), !request.transaction_id().empty(), violations);
+  op.snapshot = ToSnapshot(request.read_options(), request.allow_partial(), violations);
 }
 
 // Of what decides which rows come and in which order; a token is bound to it.
@@ -453,6 +454,7 @@ BulkWriteOperation ToBulkWrite(const Request& request, Violations& violations) {
   op.many_shards = request.allow_many_shards();
   op.batch_rows = ToCount(request.batch_rows(), "batch_rows", "the configured number", violations);
   op.request_id = ToRequestId(request.request_id(), violations);
+  if (request.has_fence()) op.fence = ToFence(request.fence(), violations);
   if (violations.empty() && !op.request_id.empty()) op.request_hash = RequestHash(request);
   return op;
 }

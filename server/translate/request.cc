@@ -81,6 +81,7 @@ absl::StatusOr<WriteOperation> ToSingleWrite(MutationKind kind, const Request& r
   WriteOperation op;
   op.mutations.push_back(ToMutation(kind, request, "", violations));
   op.request_id = ToRequestId(request.request_id(), violations);
+  if (request.has_fence()) op.fence = ToFence(request.fence(), violations);
   if (!violations.empty()) return violations.ToStatus();
   if (!op.request_id.empty()) op.request_hash = RequestHash(request);
   return op;
@@ -97,6 +98,7 @@ WriteOperation ToManyWrites(const Request& request, Atomicity atomicity, Violati
     op.mutations.push_back(ToMutation(request.mutations(i), FieldPath(path, static_cast<size_t>(i)), violations));
   }
   op.request_id = ToRequestId(request.request_id(), violations);
+  if (request.has_fence()) op.fence = ToFence(request.fence(), violations);
   if (violations.empty() && !op.request_id.empty()) op.request_hash = RequestHash(request);
   return op;
 }
@@ -146,6 +148,27 @@ void EraseField(int number, size_t body, std::string& bytes) {
 
 }  // namespace
 
+namespace {
+
+RowLock ToRowLock(v1::RowLock lock, const std::string& transaction_id, Violations& violations) {
+  if (lock != v1::ROW_LOCK_UNSPECIFIED && transaction_id.empty()) {
+    violations.Add("lock", "holds rows for a transaction; give transaction_id too");
+  }
+  switch (lock) {
+    case v1::ROW_LOCK_UNSPECIFIED:
+      return RowLock::kNone;
+    case v1::ROW_LOCK_SHARE:
+      return RowLock::kShare;
+    case v1::ROW_LOCK_UPDATE:
+      return RowLock::kUpdate;
+    default:
+      violations.Add("lock", "is not a known row lock");
+      return RowLock::kNone;
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<ReadOperation> ToOperation(const v1::GetRequest& request) {
   Violations violations;
   ReadOperation op;
@@ -154,6 +177,8 @@ absl::StatusOr<ReadOperation> ToOperation(const v1::GetRequest& request) {
   op.columns = ToNames(request.columns());
   if (request.has_target()) op.target = ToTarget(request.target(), {.one = true, .many = false}, violations);
   CheckReadOptions(request.read_options(), !request.transaction_id().empty(), violations);
+  op.snapshot = ToSnapshot(request.read_options(), false, violations);
+  op.lock = ToRowLock(request.lock(), request.transaction_id(), violations);
   op.freshness = ToFreshness(request, request.read_options());
   if (!violations.empty()) return violations.ToStatus();
   return op;
@@ -173,6 +198,8 @@ absl::StatusOr<ReadOperation> ToOperation(const v1::BatchGetRequest& request) {
   op.allow_partial = request.allow_partial();
   if (request.has_target()) op.target = ToTarget(request.target(), {.one = true, .many = false}, violations);
   CheckReadOptions(request.read_options(), !request.transaction_id().empty(), violations);
+  op.snapshot = ToSnapshot(request.read_options(), request.allow_partial(), violations);
+  op.lock = ToRowLock(request.lock(), request.transaction_id(), violations);
   op.freshness = ToFreshness(request, request.read_options());
   if (!violations.empty()) return violations.ToStatus();
   return op;
@@ -205,6 +232,9 @@ absl::StatusOr<WriteOperation> ToOperation(const v1::CommitRequest& request) {
   }
   WriteOperation op = ToManyWrites(request, Atomicity::kAll, violations);
   op.single_shard = request.single_shard();
+  if (request.has_fence() && !request.transaction_id().empty()) {
+    violations.Add("fence", "belongs to the writes of an interactive transaction, not to its commit");
+  }
   if (!violations.empty()) return violations.ToStatus();
   return op;
 }
@@ -240,6 +270,11 @@ absl::StatusOr<BeginOptions> ToBeginOptions(const v1::BeginRequest& request) {
   Violations violations;
   BeginOptions options;
   options.read_only = request.read_only();
+  options.single_shard = request.single_shard();
+  options.snapshot = request.snapshot();
+  if (options.snapshot && !options.read_only) {
+    violations.Add("snapshot", "is for transactions that only read; set read_only too");
+  }
   switch (request.isolation()) {
     case v1::ISOLATION_LEVEL_UNSPECIFIED:
       break;
@@ -281,8 +316,10 @@ uint64_t RequestHash(const google::protobuf::Message& request) {
     coded.SetSerializationDeterministic(true);
     request.SerializeToCodedStream(&coded);
   }
-  const google::protobuf::FieldDescriptor* id = type.FindFieldByName("request_id");
-  if (id != nullptr) EraseField(id->number(), body, bytes);
+  for (const char* name : {"request_id", "fence"}) {
+    const google::protobuf::FieldDescriptor* field = type.FindFieldByName(name);
+    if (field != nullptr) EraseField(field->number(), body, bytes);
+  }
   return XXH3_64bits(bytes.data(), bytes.size());
 }
 

@@ -31,8 +31,8 @@ absl::StatusOr<BeginOptions> ToBeginOptions(const v1::BeginRequest& request);
 absl::StatusOr<KeyInput> ToKey(const v1::ResolveKeyRequest& request);
 absl::StatusOr<KeyInput> ToKey(const v1::MapKeyRequest& request);
 
-// Of everything in the request but its field request_id, with its type: the same for equal requests, whatever the
-// order of their maps.
+// Of everything in the request but its fields request_id and fence (a retry under a newer token of the lock is the same
+// request), with its type: the same for equal requests, whatever the order of their maps.
 uint64_t RequestHash(const google::protobuf::Message& request);
 
 }  // namespace quarry

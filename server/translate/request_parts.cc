@@ -63,9 +63,22 @@ void CheckReadOptions(const v1::ReadOptions& options, bool in_transaction, Viola
       }
       if (in_transaction) violations.Add("read_options", "must be strong inside a transaction");
       break;
+    case v1::ReadOptions::kSnapshot:
+      if (!options.snapshot()) violations.Add("read_options.snapshot", "must be true where it is given");
+      if (in_transaction) {
+        violations.Add("read_options", "must be strong inside a transaction; Begin takes snapshot for all of its reads");
+      }
+      break;
     case v1::ReadOptions::CONSISTENCY_NOT_SET:
       break;
   }
+}
+
+bool ToSnapshot(const v1::ReadOptions& options, bool allow_partial, Violations& violations) {
+  if (options.snapshot() && allow_partial) {
+    violations.Add("allow_partial", "excludes read_options.snapshot: a cut that lacks a shard is none");
+  }
+  return options.snapshot();
 }
 
 std::string QuestionOf(const google::protobuf::Message& request) {
@@ -84,6 +97,16 @@ Freshness ToFreshness(const google::protobuf::Message& request, const v1::ReadOp
       absl::Seconds(options.max_staleness().seconds()) + absl::Nanoseconds(options.max_staleness().nanos());
   freshness.key = QuestionOf(request);
   return freshness;
+}
+
+LockFence ToFence(const v1::LockFence& wire, Violations& violations) {
+  LockFence fence;
+  fence.lock = wire.lock();
+  fence.token = wire.token();
+  if (fence.lock.empty() || fence.lock.size() > 200) violations.Add("fence.lock", "is 1 to 200 bytes long");
+  if (fence.lock.find('\0') != std::string::npos) violations.Add("fence.lock", "holds U+0000");
+  if (fence.token <= 0) violations.Add("fence.token", "is not positive; Acquire has returned the token");
+  return fence;
 }
 
 std::string ToRequestId(const std::string& text, Violations& violations) {

@@ -23,11 +23,15 @@ struct TargetForms {
 };
 
 Target ToTarget(const v1::Target& wire, TargetForms forms, Violations& violations);
+// True when the call asks for one cut; excludes `allow_partial`.
+bool ToSnapshot(const v1::ReadOptions& options, bool allow_partial, Violations& violations);
 void CheckReadOptions(const v1::ReadOptions& options, bool in_transaction, Violations& violations);
 // All of the request, the same for equal ones.
 std::string QuestionOf(const google::protobuf::Message& request);
 // How old an answer to `request` may be.
 Freshness ToFreshness(const google::protobuf::Message& request, const v1::ReadOptions& options);
+// Empty when there is none.
+LockFence ToFence(const v1::LockFence& wire, Violations& violations);
 // In canonical form; "" when there is none.
 std::string ToRequestId(const std::string& text, Violations& violations);
 

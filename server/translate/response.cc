@@ -64,11 +64,32 @@ void FillShardsOf(const Table& table, const Snapshot& snapshot, v1::Table* wire)
 
 }  // namespace
 
+namespace {
+
+v1::ReadLevel ToWire(ReadLevel level) {
+  switch (level) {
+    case ReadLevel::kNone:
+      break;
+    case ReadLevel::kPerShard:
+      return v1::READ_LEVEL_PER_SHARD;
+    case ReadLevel::kReadYourWrites:
+      return v1::READ_LEVEL_READ_YOUR_WRITES;
+    case ReadLevel::kSnapshot:
+      return v1::READ_LEVEL_SNAPSHOT;
+    case ReadLevel::kStrictSnapshot:
+      return v1::READ_LEVEL_STRICT_SNAPSHOT;
+  }
+  return v1::READ_LEVEL_UNSPECIFIED;
+}
+
+}  // namespace
+
 void FillServedBy(const ServedBy& served_by, const Topology& topology, v1::ServedBy* wire) {
   AddSortedNames(served_by.asked, topology, wire->mutable_shards_asked());
   AddSortedNames(served_by.answered, topology, wire->mutable_shards_answered());
   if (!served_by.asked.empty()) wire->set_role(v1::ROLE_PRIMARY);
   wire->set_epoch(static_cast<int64_t>(served_by.epoch));
+  wire->set_level(ToWire(served_by.level));
   if (served_by.age.has_value()) {
     absl::Duration rest;
     wire->mutable_answer_age()->set_seconds(absl::IDivDuration(*served_by.age, absl::Seconds(1), &rest));
@@ -141,6 +162,8 @@ void FillResponse(const WriteResult& result, const Topology& topology, v1::Commi
   for (const MutationResult& mutation : result.mutations) FillMutation(mutation, wire->add_results());
   FillServedBy(result.served_by, topology, wire->mutable_served_by());
   wire->set_replayed(result.replayed);
+  wire->set_transaction_id(result.transaction_id);
+  wire->set_unfinished(result.unfinished);
 }
 
 void FillSummary(const Table& table, v1::TableSummary* wire) {

@@ -5,7 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "core/backend/postgres/backend.h"
 #include "core/backend/postgres/introspect.h"
+#include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "spdlog/spdlog.h"
 
 namespace quarry {
 
@@ -18,6 +20,8 @@ absl::StatusOr<std::unique_ptr<Databases>> Databases::Open(const Config& config)
       options.file = shard.path;
       options.shard = shard.name;
       options.request_keep = config.requests_keep;
+      options.strict_snapshots = config.transactions.snapshot_order == "strict";
+      options.on_quarantine = [](const absl::Status& status) { spdlog::critical("{}", std::string(status.message())); };
       QUARRY_ASSIGN_OR_RETURN(file, SqliteDatabase::Open(options));
     }
     databases->files_.push_back(std::move(file));
@@ -43,6 +47,10 @@ std::unique_ptr<Backend> Databases::MakeBackend(size_t shard, Loop& loop) const 
   options.connect_timeout = configured.pool.connect_timeout;
   options.request_keep = config_.requests_keep;
   options.application_name = absl::StrCat("quarry/", config_.deployment);
+  options.deployment = config_.deployment;
+  options.allow_async_two_phase = config_.transactions.allow_async_two_phase;
+  options.strict_snapshots = config_.transactions.snapshot_order == "strict";
+  options.has_replicas = !configured.replicas.empty();
   return MakePostgresBackend(loop, std::move(options));
 }
 
@@ -60,7 +68,10 @@ absl::StatusOr<ShardSchema> Databases::Introspect(size_t shard) const {
 
 absl::Status Databases::RunScript(const std::string& sql) const {
   for (const std::shared_ptr<SqliteDatabase>& file : files_) {
-    if (file != nullptr) QUARRY_RETURN_IF_ERROR(file->RunScript(sql));
+    if (file == nullptr) continue;
+    const absl::Status ran = file->RunScript(sql);
+    // A file with an undecided branch takes no writes before recovery has looked at it, and has its tables.
+    if (!ran.ok() && ReasonOf(ran) != reason::kTransactionInDoubt) return ran;
   }
   return absl::OkStatus();
 }

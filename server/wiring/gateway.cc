@@ -16,6 +16,7 @@
 #include "core/routing/plugin_loader.h"
 #include "core/topology/epoch_store.h"
 #include "server/observe/build_info.h"
+#include "server/observe/peer_metrics.h"
 #include "server/service/services.h"
 #include "server/wiring/snapshot_builder.h"
 #include "server/wiring/token_secret.h"
@@ -93,15 +94,18 @@ absl::Status Gateway::Build(const GatewayOptions& options) {
   SystemRandom random;
   for (size_t index = 0; index < server_->loop_count(); ++index) {
     LoopParts::Options parts;
+    parts.instance = peers_->self().instance;
     parts.loop_index = static_cast<uint32_t>(index);
     parts.id_node = static_cast<uint32_t>(random.Next());
     parts.config = &config_;
     parts.databases = databases_.get();
     parts.metrics = shard_metrics_.get();
     parts.board = board_.get();
+    parts.transactions = transaction_metrics_.get();
     parts.snapshot = snapshot;
     parts.sealer = sealer;
     parts.cache_shared = cache_shared_;
+    parts.locks = locks_;
     GrpcLoop& loop = server_->loop(index);
     loop.RunAndWait([this, &loop, &parts] { loops_.push_back(std::make_unique<LoopParts>(loop, std::move(parts))); });
     server_->SetEngine(index, &loops_.back()->engine());
@@ -116,6 +120,7 @@ void Gateway::MakeLogs(uint32_t loops) {
   board_ = std::make_unique<ShardBoard>(names, loops);
   shard_log_ = std::make_unique<ShardLog>(*board_, spdlog::default_logger());
   shard_metrics_ = std::make_shared<ShardMetrics>(*board_);
+  transaction_metrics_ = std::make_shared<TransactionMetrics>(loops);
   AccessLogOptions log_options;
   log_options.json = config_.log.format == "json";
   access_log_ = std::make_shared<AccessLog>(spdlog::default_logger(), log_options);
@@ -126,9 +131,24 @@ void Gateway::MakeLogs(uint32_t loops) {
   query_recorder_ = std::make_unique<QueryRecorder>(loops, slow_query_log_.get());
 }
 
+void Gateway::MakePeers(const GatewayOptions& options) {
+  PeerTable::Options table;
+  SystemRandom random;
+  while (table.self.instance == 0) table.self.instance = random.Next();  // 0 stands for none.
+  table.self.deployment = config_.deployment;
+  table.self.version = options.version;
+  peers_ = std::make_unique<PeerTable>(std::move(table));
+  PeerPollerOptions poller;
+  poller.addresses = config_.peers.addresses;
+  poller.dns = config_.peers.dns;
+  poller.interval = config_.peers.interval;
+  peer_poller_ = std::make_unique<PeerPoller>(std::move(poller), *peers_);
+}
+
 void Gateway::MakeServer(const GatewayOptions& options) {
   const uint32_t loops = LoopCount(config_);
   MakeLogs(loops);
+  MakePeers(options);
   RawSqlLimits raw_sql;
   raw_sql.width_max = static_cast<size_t>(config_.limits.scatter_width);
   TransactionOptions transactions;
@@ -140,10 +160,12 @@ void Gateway::MakeServer(const GatewayOptions& options) {
   AddQueries(table_, *query_recorder_, queries);
   AddShardService(table_, raw_sql);
   AddTransactionService(table_, transactions);
+  AddLockService(table_);
   AddSchemaService(table_);
   GatewayInfo info{options.version, config_.deployment, absl::Now()};
   for (const ShardConfig& shard : config_.shards) info.waiters_max[shard.name] = shard.pool.waiters * loops;
   AddAdminService(table_, std::move(info), *board_, query_recorder_->stats());
+  AddPeers(table_, *peers_);
   AddHealthService(table_, *board_);
   AddReflection(table_);
   recorder_ = std::make_unique<CallRecorder>(table_, loops, access_log_.get());
@@ -156,6 +178,8 @@ void Gateway::MakeServer(const GatewayOptions& options) {
   server.limits.receive_bytes_max = config_.limits.message_bytes;
   server.limits.send_bytes_max = config_.limits.message_bytes;
   server.loop_of_transaction = Engine::LoopOf;
+  server.peers = peers_.get();
+  server.poll_peers = [this](absl::AnyInvocable<void()> done) { peer_poller_->PollNow(std::move(done)); };
   server_ = std::make_unique<GrpcServer>(std::move(server), table_, recorder_.get());
 }
 
@@ -178,11 +202,14 @@ absl::Status Gateway::StartLoader(const GatewayOptions& options) {
 
 absl::Status Gateway::Serve() {
   QUARRY_RETURN_IF_ERROR(server_->Start());
+  peer_poller_->Start();
   http_ = std::make_unique<HttpServer>(
       HttpOptions(config_), *server_, *board_,
       std::vector<std::shared_ptr<const prometheus::Collectable>>{MakeRegistry(QUARRY_VERSION), recorder_->metrics(),
-                                                                  shard_metrics_, resolver_metrics_,
-                                                                  std::make_shared<CacheMetrics>(cache_shared_)});
+                                                                  shard_metrics_, resolver_metrics_, transaction_metrics_,
+                                                                  std::make_shared<CacheMetrics>(cache_shared_),
+                                                                  std::make_shared<LockMetrics>(locks_),
+                                                                  std::make_shared<PeerMetrics>(*peers_)});
   return http_->Start();
 }
 
@@ -206,6 +233,7 @@ void Gateway::Drain() {
   // Until here it tells who asks that the gateway drains.
   if (http_ != nullptr) http_->Stop();
   loader_.reset();
+  peer_poller_.reset();
   for (size_t index = 0; index < loops_.size(); ++index) {
     server_->loop(index).RunAndWait([this, index] { loops_[index].reset(); });
   }

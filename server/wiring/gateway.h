@@ -11,15 +11,19 @@
 #include "core/config/config.h"
 #include "core/plan/snapshot.h"
 #include "core/routing/resolver.h"
+#include "core/topology/peer_table.h"
 #include "server/http/http_server.h"
 #include "server/loop/grpc_server.h"
 #include "server/observe/access_log.h"
 #include "server/observe/cache_metrics.h"
+#include "server/observe/lock_metrics.h"
 #include "server/observe/resolver_metrics.h"
 #include "server/observe/shard_board.h"
 #include "server/observe/shard_log.h"
 #include "server/observe/shard_metrics.h"
 #include "server/observe/slow_query_log.h"
+#include "server/peers/peer_poller.h"
+#include "server/observe/transaction_metrics.h"
 #include "server/service/call_recorder.h"
 #include "server/service/query_recorder.h"
 #include "server/wiring/catalog_loader.h"
@@ -62,6 +66,7 @@ class Gateway {
   absl::Status Build(const GatewayOptions& options);
   absl::Status StartLoader(const GatewayOptions& options);
   void MakeLogs(uint32_t loops);
+  void MakePeers(const GatewayOptions& options);
   void MakeServer(const GatewayOptions& options);
   absl::Status Serve();
   void Publish(std::shared_ptr<const Snapshot> snapshot);
@@ -73,13 +78,17 @@ class Gateway {
   std::unique_ptr<ShardBoard> board_;
   std::unique_ptr<ShardLog> shard_log_;
   std::shared_ptr<ShardMetrics> shard_metrics_;
+  std::shared_ptr<TransactionMetrics> transaction_metrics_;
   const std::shared_ptr<ResolverMetrics> resolver_metrics_ = std::make_shared<ResolverMetrics>();
   const std::shared_ptr<ResultCacheShared> cache_shared_ = std::make_shared<ResultCacheShared>();
+  const std::shared_ptr<LockShared> locks_ = std::make_shared<LockShared>();
   std::shared_ptr<AccessLog> access_log_;
   std::unique_ptr<SlowQueryLog> slow_query_log_;
   std::unique_ptr<QueryRecorder> query_recorder_;
   RpcTable table_;
   std::unique_ptr<CallRecorder> recorder_;
+  std::unique_ptr<PeerTable> peers_;
+  std::unique_ptr<PeerPoller> peer_poller_;
   std::unique_ptr<GrpcServer> server_;
   std::vector<std::unique_ptr<LoopParts>> loops_;
   std::unique_ptr<CatalogLoader> loader_;

@@ -15,6 +15,7 @@
 #include "core/shard/shard.h"
 #include "server/observe/shard_board.h"
 #include "server/observe/shard_metrics.h"
+#include "server/observe/transaction_metrics.h"
 #include "server/wiring/databases.h"
 
 namespace quarry {
@@ -22,15 +23,18 @@ namespace quarry {
 class LoopParts {
  public:
   struct Options {
+    uint64_t instance = 0;  // Of this gateway.
     uint32_t loop_index = 0;
     uint32_t id_node = 0;
     const Config* config = nullptr;
     const Databases* databases = nullptr;
     ShardMetrics* metrics = nullptr;
     ShardBoard* board = nullptr;
+    TransactionMetrics* transactions = nullptr;
     std::shared_ptr<const Snapshot> snapshot;
     std::shared_ptr<const Sealer> sealer;  // Of page and resume tokens.
     std::shared_ptr<ResultCacheShared> cache_shared;
+    std::shared_ptr<LockShared> locks;
   };
   // All that `options` points to, and `loop`, outlive this.
   LoopParts(Loop& loop, Options options);
@@ -45,7 +49,9 @@ class LoopParts {
   RetryBudget budget_;
   std::shared_ptr<const Snapshot> snapshot_;
   std::unique_ptr<Engine> engine_;
-  std::unique_ptr<ShardFeed> feed_;  // After what it looks at.
+  // After what they look at.
+  std::unique_ptr<ShardFeed> feed_;
+  std::unique_ptr<TransactionFeed> transaction_feed_;
 };
 
 }  // namespace quarry

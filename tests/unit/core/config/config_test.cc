@@ -51,7 +51,10 @@ log: {level: debug, format: json}
 loops: 4
 pools: {sessions: 3, waiters: 0, pipelines: 5, connect_timeout: 1500ms}
 plugins: [/a.so]
-transactions: {idle_timeout: 5s, idle_timeout_max: 1m, open_max: 7}
+peers: {addresses: ["quarry-1:7400", "[fd00::7]:7400"], dns: "gateways.shop.svc:7400", interval: 700ms}
+transactions:
+  {idle_timeout: 5s, idle_timeout_max: 1m, open_max: 7, commit_timeout: 6s, recovery_interval: 300ms, recovery_age: 2s,
+   outcome_keep: 3h, audit_interval: 4m, allow_async_two_phase: true, snapshot_order: strict}
 requests: {keep: 48h}
 limits: {batch_items: 9, row_bytes: 64KiB, reply_bytes: 1 MiB, message_bytes: 2097152, scatter_width: 3, calls_max: 11}
 raw_sql: {enabled: false}
@@ -71,9 +74,19 @@ default_deadline: 3s
   EXPECT_EQ(config.shards[0].pool.pipelines, 5);
   EXPECT_EQ(config.shards[0].pool.connect_timeout, absl::Milliseconds(1500));
   EXPECT_THAT(config.plugins, ElementsAre("/a.so"));
+  EXPECT_THAT(config.peers.addresses, ElementsAre("quarry-1:7400", "[fd00::7]:7400"));
+  EXPECT_EQ(config.peers.dns, "gateways.shop.svc:7400");
+  EXPECT_EQ(config.peers.interval, absl::Milliseconds(700));
   EXPECT_EQ(config.transactions.idle_timeout, absl::Seconds(5));
   EXPECT_EQ(config.transactions.idle_timeout_max, absl::Minutes(1));
   EXPECT_EQ(config.transactions.open_max, 7);
+  EXPECT_EQ(config.transactions.commit_timeout, absl::Seconds(6));
+  EXPECT_EQ(config.transactions.recovery_interval, absl::Milliseconds(300));
+  EXPECT_EQ(config.transactions.recovery_age, absl::Seconds(2));
+  EXPECT_EQ(config.transactions.outcome_keep, absl::Hours(3));
+  EXPECT_EQ(config.transactions.audit_interval, absl::Minutes(4));
+  EXPECT_TRUE(config.transactions.allow_async_two_phase);
+  EXPECT_EQ(config.transactions.snapshot_order, "strict");
   EXPECT_EQ(config.requests_keep, absl::Hours(48));
   EXPECT_EQ(config.limits.batch_items, 9);
   EXPECT_EQ(config.limits.row_bytes, 64 << 10);

@@ -65,7 +65,8 @@ TEST_P(ExampleTest, PrintsWithoutSecretsAndReadsAgain) {
 }
 
 constexpr const char* kExamples[] = {"sqlite-quickstart", "postgres-hash",           "range-by-date", "lookup-tenants",
-                                     "geo-regions",       "consistent-hash-weights", "mixed-backends", "plugin"};
+                                     "geo-regions",       "consistent-hash-weights", "mixed-backends", "plugin",
+                                     "several-gateways"};
 INSTANTIATE_TEST_SUITE_P(All, ExampleTest, ::testing::ValuesIn(kExamples), [](const auto& info) {
   std::string name = info.param;
   for (char& c : name) c = c == '-' ? '_' : c;

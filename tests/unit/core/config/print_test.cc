@@ -29,6 +29,7 @@ resolvers:
     true: "true"
     "a: b": yes
 plugins: [/lib/p.so]
+peers: {addresses: ["quarry-1:7400"], dns: "gateways:7400"}
 tables:
   orders: {kind: sharded, key: [a, b], resolver: r, scatter: deny}
   lines: {kind: sharded, key: [a, b], co_located_with: orders, relations: {order: {table: orders, columns: [a, b], references: [a, b]}}}

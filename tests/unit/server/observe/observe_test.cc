@@ -8,6 +8,7 @@
 #include "server/observe/shard_board.h"
 #include "server/observe/shard_log.h"
 #include "server/observe/shard_metrics.h"
+#include "server/observe/transaction_metrics.h"
 #include "spdlog/sinks/ostream_sink.h"
 #include "tests/support/status_matchers.h"
 
@@ -151,6 +152,36 @@ TEST_F(AccessLogTest, TellsFaultsAndSlowCallsWithoutTheirMessage) {
   const std::string json = Log(fault, absl::Milliseconds(1), true);
   EXPECT_THAT(json, testing::HasSubstr("\"reason\":\"SHARD_UNAVAILABLE\""));
   EXPECT_THAT(json, testing::Not(testing::HasSubstr("secret")));
+}
+
+TEST(TransactionMetricsTest, AddsUpTheLoopsAndTellsWhatRecoverySees) {
+  TransactionMetrics metrics(2);
+  CommitStats commits;
+  commits.one_phase = 3;
+  commits.two_phase = 2;
+  commits.rolled_back = 1;
+  metrics.Publish(0, commits);
+  commits.one_phase = 4;
+  commits.unfinished = 5;
+  metrics.Publish(1, commits);
+  RecoveryStats recovery;
+  recovery.in_doubt = 6;
+  recovery.oldest = absl::Milliseconds(1500);
+  recovery.committed = 7;
+  recovery.rolled_back = 8;
+  recovery.unasked = 9;
+  recovery.findings = 10;
+  metrics.Publish(recovery);
+  const std::string text = Text(metrics);
+  for (const char* line :
+       {"quarry_commits_total{phase=\"one\"} 7", "quarry_commits_total{phase=\"two\"} 4",
+        "quarry_commit_troubles_total{kind=\"rolled_back\"} 2", "quarry_commit_troubles_total{kind=\"unfinished\"} 5",
+        "quarry_commit_troubles_total{kind=\"contradicted\"} 0", "quarry_transactions_in_doubt 6",
+        "quarry_transactions_in_doubt_oldest_seconds 1.5", "quarry_recovery_resolved_total{verdict=\"commit\"} 7",
+        "quarry_recovery_resolved_total{verdict=\"abort\"} 8", "quarry_recovery_unasked_shards 9",
+        "quarry_audit_findings 10"}) {
+    EXPECT_THAT(text, testing::HasSubstr(line));
+  }
 }
 
 }  // namespace

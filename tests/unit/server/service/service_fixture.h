@@ -15,6 +15,7 @@
 #include "server/loop/grpc_server.h"
 #include "server/observe/slow_query_log.h"
 #include "server/service/call_recorder.h"
+#include "core/topology/peer_table.h"
 #include "server/service/services.h"
 #include "spdlog/sinks/ostream_sink.h"
 #include "tests/support/status_matchers.h"
@@ -63,8 +64,10 @@ class ServiceFixture : public testing::Test {
     AddQueries(table_, queries_, QueryLimits());
     AddShardService(table_, RawSqlLimits());
     AddTransactionService(table_, TransactionOptions());
+    AddLockService(table_);
     AddSchemaService(table_);
     AddAdminService(table_, {"1.2.3", "test", absl::Now()}, board_, queries_.stats());
+    AddPeers(table_, peers_);
     AddHealthService(table_, board_);
     AddReflection(table_);
     recorder_ = std::make_unique<CallRecorder>(table_, 1, nullptr);
@@ -122,6 +125,7 @@ class ServiceFixture : public testing::Test {
     return response;
   }
 
+  PeerTable peers_{PeerTable::Options()};
   ShardBoard board_{{"s0", "s1"}, 1};
   std::ostringstream slow_lines_;
   SlowQueryLog slow_{LoggerTo(slow_lines_), SlowQueryOptions{false, absl::Nanoseconds(1)}};

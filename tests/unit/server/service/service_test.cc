@@ -71,7 +71,7 @@ TEST_F(ServiceTest, AnswersEveryMethodOfTheProtos) {
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
   int methods = 0;
   for (const char* file : {"quarry/v1/admin.proto", "quarry/v1/data.proto", "quarry/v1/schema.proto",
-                           "quarry/v1/shard.proto", "quarry/v1/transaction.proto", "grpc/health/v1/health.proto",
+                           "quarry/v1/lock.proto", "quarry/v1/peer.proto", "quarry/v1/shard.proto", "quarry/v1/transaction.proto", "grpc/health/v1/health.proto",
                            "grpc/reflection/v1/reflection.proto", "grpc/reflection/v1alpha/reflection.proto"}) {
     const auto* descriptor = pool->FindFileByName(file);
     ASSERT_NE(descriptor, nullptr) << file;

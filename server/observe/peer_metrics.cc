@@ -1,0 +1,38 @@
+#include "server/observe/peer_metrics.h"
+
+#include <array>
+#include <utility>
+
+#include "prometheus/client_metric.h"
+#include "prometheus/metric_type.h"
+
+namespace quarry {
+
+std::vector<prometheus::MetricFamily> PeerMetrics::Collect() const {
+  prometheus::MetricFamily gateways;
+  gateways.name = "quarry_peers";
+  gateways.help = "Addresses of gateways, by what is there as this gateway last saw it.";
+  gateways.type = prometheus::MetricType::Gauge;
+  std::array<int, kPeerStates> counts{};
+  for (const Peer& peer : peers_.peers()) ++counts[static_cast<size_t>(peer.state)];
+  for (size_t state = 0; state < kPeerStates; ++state) {
+    prometheus::ClientMetric metric;
+    metric.label = {{"state", PeerStateName(static_cast<PeerState>(state))}};
+    metric.gauge.value = counts[state];
+    gateways.metric.push_back(std::move(metric));
+  }
+  prometheus::MetricFamily calls;
+  calls.name = "quarry_forwarded_calls_total";
+  calls.help = "Calls of other gateways' transactions, by how they ended.";
+  calls.type = prometheus::MetricType::Counter;
+  for (size_t at = 0; at < kForwardResults; ++at) {
+    const auto result = static_cast<ForwardResult>(at);
+    prometheus::ClientMetric metric;
+    metric.label = {{"result", ForwardResultName(result)}};
+    metric.counter.value = static_cast<double>(peers_.forwarded(result));
+    calls.metric.push_back(std::move(metric));
+  }
+  return {std::move(gateways), std::move(calls)};
+}
+
+}  // namespace quarry
