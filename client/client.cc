@@ -19,6 +19,8 @@ void SetRead(const std::string& transaction_id, const std::string& table,
   request.set_table(table);
   request.set_transaction_id(transaction_id);
   for (const std::string& column : options.columns) request.add_columns(column);
+  request.set_lock(options.lock);
+  if (options.snapshot) request.mutable_read_options()->set_snapshot(true);
   if (!options.max_staleness.has_value()) return;
   const int64_t nanos = absl::ToInt64Nanoseconds(*options.max_staleness);
   auto* staleness = request.mutable_read_options()->mutable_max_staleness();
@@ -79,6 +81,7 @@ CommitResult ToCommitResult(v1::CommitResponse reply) {
   result.transaction_id = reply.transaction_id();
   result.served_by = reply.served_by();
   result.replayed = reply.replayed();
+  result.unfinished = reply.unfinished();
   return result;
 }
 
@@ -172,23 +175,23 @@ absl::StatusOr<WriteResult> Client::WriteIn(const std::string& transaction_id,
   std::string id = RequestId(call, transaction_id);
   switch (proto.operation_case()) {
     case v1::Mutation::kInsert: {
-      const auto request =
-          ToRequest<v1::InsertRequest>(proto.insert(), transaction_id, std::move(id));
+      auto request = ToRequest<v1::InsertRequest>(proto.insert(), transaction_id, std::move(id));
+      SetFence(call, request);
       return ToWriteReply(connection_->Insert(request, deadline));
     }
     case v1::Mutation::kUpdate: {
-      const auto request =
-          ToRequest<v1::UpdateRequest>(proto.update(), transaction_id, std::move(id));
+      auto request = ToRequest<v1::UpdateRequest>(proto.update(), transaction_id, std::move(id));
+      SetFence(call, request);
       return ToWriteReply(connection_->Update(request, deadline));
     }
     case v1::Mutation::kUpsert: {
-      const auto request =
-          ToRequest<v1::UpsertRequest>(proto.upsert(), transaction_id, std::move(id));
+      auto request = ToRequest<v1::UpsertRequest>(proto.upsert(), transaction_id, std::move(id));
+      SetFence(call, request);
       return ToWriteReply(connection_->Upsert(request, deadline));
     }
     case v1::Mutation::kDelete: {
-      const auto request =
-          ToRequest<v1::DeleteRequest>(proto.delete_(), transaction_id, std::move(id));
+      auto request = ToRequest<v1::DeleteRequest>(proto.delete_(), transaction_id, std::move(id));
+      SetFence(call, request);
       return ToWriteReply(connection_->Delete(request, deadline));
     }
     case v1::Mutation::OPERATION_NOT_SET:
@@ -205,6 +208,7 @@ absl::StatusOr<std::vector<absl::StatusOr<WriteResult>>> Client::BatchWriteIn(
   for (const Mutation& mutation : mutations) *request.add_mutations() = mutation.proto();
   request.set_transaction_id(transaction_id);
   request.set_request_id(RequestId(call, transaction_id));
+  SetFence(call, request);
   QUARRY_ASSIGN_OR_RETURN(v1::BatchWriteResponse reply,
                           connection_->BatchWrite(request, Deadline(call)));
   std::vector<absl::StatusOr<WriteResult>> results;
@@ -290,6 +294,7 @@ absl::StatusOr<CommitResult> Client::CommitMutations(const std::vector<Mutation>
   v1::CommitRequest request;
   for (const Mutation& mutation : mutations) *request.add_mutations() = mutation.proto();
   request.set_request_id(RequestId(call, ""));
+  SetFence(call, request);
   QUARRY_ASSIGN_OR_RETURN(v1::CommitResponse reply, connection_->Commit(request, Deadline(call)));
   return ToCommitResult(std::move(reply));
 }
@@ -311,6 +316,43 @@ absl::StatusOr<RowStream> Client::RunSqlOnAll(const std::string& sql,
   QUARRY_ASSIGN_OR_RETURN(std::unique_ptr<EventStream> events,
                           connection_->OnAllShards(request, Deadline(call)));
   return RowStream(std::move(events), options.on_progress);
+}
+
+absl::StatusOr<v1::AcquireResponse> Client::AcquireLease(const std::string& name,
+                                                         const LockOptions& options,
+                                                         const CallOptions& call) {
+  v1::AcquireRequest request;
+  request.set_name(name);
+  request.set_lease_id(call.request_id.empty() ? NewRequestId() : call.request_id);
+  request.set_owner(options.owner);
+  request.set_no_wait(!options.wait);
+  if (options.ttl > absl::ZeroDuration()) {
+    const int64_t nanos = absl::ToInt64Nanoseconds(options.ttl);
+    request.mutable_ttl()->set_seconds(nanos / 1'000'000'000);
+    request.mutable_ttl()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+  }
+  return connection_->AcquireLock(request, Deadline(call));
+}
+
+absl::StatusOr<HeldLock> Client::AcquireLock(const std::string& name, const LockOptions& options,
+                                             const CallOptions& call) {
+  QUARRY_ASSIGN_OR_RETURN(const v1::AcquireResponse grant, AcquireLease(name, options, call));
+  return HeldLock(connection_, name, grant);
+}
+
+absl::Status Client::ReleaseLease(const std::string& name, const std::string& lease_id,
+                                  const CallOptions& call) {
+  v1::ReleaseRequest request;
+  request.set_name(name);
+  request.set_lease_id(lease_id);
+  return connection_->ReleaseLock(request, Deadline(call)).status();
+}
+
+absl::StatusOr<v1::GetLockResponse> Client::GetLock(const std::string& name,
+                                                    const CallOptions& call) {
+  v1::GetLockRequest request;
+  request.set_name(name);
+  return connection_->GetLock(request, Deadline(call));
 }
 
 absl::StatusOr<Transaction> Client::Begin(const v1::BeginRequest& options,
@@ -413,8 +455,45 @@ absl::StatusOr<std::vector<v1::Shard>> Client::ListShards(const CallOptions& cal
   return std::vector<v1::Shard>(reply.shards().begin(), reply.shards().end());
 }
 
+absl::StatusOr<std::vector<v1::Gateway>> Client::ListGateways(const CallOptions& call) {
+  QUARRY_ASSIGN_OR_RETURN(const v1::ListGatewaysResponse reply,
+                          connection_->ListGateways({}, Deadline(call)));
+  return std::vector<v1::Gateway>(reply.gateways().begin(), reply.gateways().end());
+}
+
 absl::StatusOr<v1::GetInfoResponse> Client::GetInfo(const CallOptions& call) {
   return connection_->GetInfo({}, Deadline(call));
+}
+
+absl::StatusOr<v1::ListInDoubtTransactionsResponse> Client::ListInDoubtTransactions(
+    std::optional<absl::Duration> min_age, const CallOptions& call) {
+  v1::ListInDoubtTransactionsRequest request;
+  if (min_age.has_value()) {
+    const int64_t millis = absl::ToInt64Milliseconds(*min_age);
+    request.mutable_min_age()->set_seconds(millis / 1000);
+    request.mutable_min_age()->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
+  }
+  return connection_->ListInDoubtTransactions(request, Deadline(call));
+}
+
+absl::StatusOr<v1::ResolveTransactionResponse> Client::ResolveTransaction(
+    const std::string& transaction_id, const CallOptions& call) {
+  v1::ResolveTransactionRequest request;
+  request.set_id(transaction_id);
+  return connection_->ResolveTransaction(request, Deadline(call));
+}
+
+absl::StatusOr<std::vector<v1::ShardStatus>> Client::InitShard(const std::string& shard,
+                                                               const CallOptions& call) {
+  v1::InitShardRequest request;
+  if (shard.empty()) {
+    request.set_all_shards(true);
+  } else {
+    request.set_shard(shard);
+  }
+  QUARRY_ASSIGN_OR_RETURN(const v1::InitShardResponse reply,
+                          connection_->InitShard(request, Deadline(call)));
+  return std::vector<v1::ShardStatus>(reply.shards().begin(), reply.shards().end());
 }
 
 absl::StatusOr<bool> Client::Health(const std::string& service, const CallOptions& call) {

@@ -20,6 +20,7 @@
 #include "absl/synchronization/mutex.h"
 #include "client/connection.h"
 #include "client/internal/retry.h"
+#include "client/lock.h"
 #include "client/mutation.h"
 #include "client/options.h"
 #include "client/query.h"
@@ -33,6 +34,9 @@ struct ReadOptions {
   std::vector<std::string> columns;             // Empty means all.
   std::optional<absl::Duration> max_staleness;  // Absent means a strong read.
   bool allow_partial = false;                   // BatchGet only.
+  bool snapshot = false;  // All keys at one cut over their shards; not in a transaction.
+  // Held until the transaction ends; in a transaction only.
+  v1::RowLock lock = v1::ROW_LOCK_UNSPECIFIED;
 };
 
 struct ReadResult {
@@ -63,6 +67,7 @@ struct CommitResult {
   std::string transaction_id;
   v1::ServedBy served_by;
   bool replayed = false;
+  bool unfinished = false;  // Committed for certain, though not visible on every shard yet.
 };
 
 class Transaction;
@@ -168,6 +173,19 @@ class Client {
   absl::StatusOr<v1::GetTransactionResponse> GetTransaction(const std::string& transaction_id,
                                                             const CallOptions& call = {});
 
+  // Takes a lock and keeps it; see LockOptions for how it waits.
+  absl::StatusOr<HeldLock> AcquireLock(const std::string& name, const LockOptions& options = {},
+                                       const CallOptions& call = {});
+  // The grant alone, which the caller keeps or lets run out. CallOptions::request_id is its lease id;
+  // with that of a lease that is held it renews the lease.
+  absl::StatusOr<v1::AcquireResponse> AcquireLease(const std::string& name,
+                                                   const LockOptions& options = {},
+                                                   const CallOptions& call = {});
+  absl::Status ReleaseLease(const std::string& name, const std::string& lease_id,
+                            const CallOptions& call = {});
+  absl::StatusOr<v1::GetLockResponse> GetLock(const std::string& name,
+                                              const CallOptions& call = {});
+
   absl::StatusOr<std::vector<v1::TableSummary>> ListTables(const CallOptions& call = {});
   absl::StatusOr<v1::Table> GetTable(const std::string& table, const CallOptions& call = {});
   absl::StatusOr<v1::ResolveKeyResponse> ResolveKey(const std::string& table, const Key& key,
@@ -176,7 +194,18 @@ class Client {
   absl::Status MapKey(const std::string& table, const Key& key, const std::string& shard,
                       const CallOptions& call = {});
   absl::StatusOr<std::vector<v1::Shard>> ListShards(const CallOptions& call = {});
+  // The gateways of the deployment, as the one that answers last saw them.
+  absl::StatusOr<std::vector<v1::Gateway>> ListGateways(const CallOptions& call = {});
   absl::StatusOr<v1::GetInfoResponse> GetInfo(const CallOptions& call = {});
+  // Asks all shards. Absent: only those that recovery takes up by now.
+  absl::StatusOr<v1::ListInDoubtTransactionsResponse> ListInDoubtTransactions(
+      std::optional<absl::Duration> min_age = std::nullopt, const CallOptions& call = {});
+  // Ends a transaction over several shards now: as decided, or by rolling it back.
+  absl::StatusOr<v1::ResolveTransactionResponse> ResolveTransaction(
+      const std::string& transaction_id, const CallOptions& call = {});
+  // Creates Quarry's own tables on a shard, "" means on all; a status for each shard.
+  absl::StatusOr<std::vector<v1::ShardStatus>> InitShard(const std::string& shard,
+                                                         const CallOptions& call = {});
   // True when `service` (a gRPC service or a shard; "" is the gateway as a whole) can be used now.
   absl::StatusOr<bool> Health(const std::string& service = "", const CallOptions& call = {});
 
@@ -187,6 +216,12 @@ class Client {
          internal::Environment environment);
 
   absl::Time Deadline(const CallOptions& call) const;
+  template <typename Request>
+  static void SetFence(const CallOptions& call, Request& request) {
+    if (!call.fence.has_value()) return;
+    request.mutable_fence()->set_lock(call.fence->lock);
+    request.mutable_fence()->set_token(call.fence->token);
+  }
   std::string NewRequestId();
   // The given id, or a new one outside a transaction.
   std::string RequestId(const CallOptions& call, const std::string& transaction_id);

@@ -11,6 +11,7 @@
 #include "grpc/health/v1/health.pb.h"
 #include "quarry/v1/admin.pb.h"
 #include "quarry/v1/data.pb.h"
+#include "quarry/v1/lock.pb.h"
 #include "quarry/v1/query.pb.h"
 #include "quarry/v1/schema.pb.h"
 #include "quarry/v1/shard.pb.h"
@@ -32,6 +33,17 @@ class QueryEventStream {
   virtual ~QueryEventStream() = default;
   // The next message; nullopt after the last one. After nullopt or an error it is not called again.
   virtual absl::StatusOr<std::optional<v1::QueryResponse>> Next() = 0;
+};
+
+// One KeepAlive. One thread. Destroying it ends the call.
+class LockStream {
+ public:
+  virtual ~LockStream() = default;
+  // The answer to one renewal. After an error it is not called again.
+  virtual absl::StatusOr<v1::KeepAliveResponse> Renew(const v1::KeepAliveRequest& request,
+                                                      absl::Duration timeout) = 0;
+  // Ends a Renew that waits, from any thread.
+  virtual void Cancel() = 0;
 };
 
 // Errors carry the google.rpc details of the reply as payloads; DetailOf of core/base/error.h reads
@@ -87,6 +99,14 @@ class Connection {
   virtual Result<v1::ReleaseSavepointResponse> ReleaseSavepoint(
       const v1::ReleaseSavepointRequest& request, absl::Time deadline) = 0;
 
+  virtual Result<v1::AcquireResponse> AcquireLock(const v1::AcquireRequest& request,
+                                                  absl::Time deadline) = 0;
+  virtual Result<v1::ReleaseResponse> ReleaseLock(const v1::ReleaseRequest& request,
+                                                  absl::Time deadline) = 0;
+  virtual Result<v1::GetLockResponse> GetLock(const v1::GetLockRequest& request,
+                                              absl::Time deadline) = 0;
+  virtual Result<std::unique_ptr<LockStream>> KeepAlive() = 0;
+
   virtual Result<v1::ListTablesResponse> ListTables(const v1::ListTablesRequest& request,
                                                     absl::Time deadline) = 0;
   virtual Result<v1::GetTableResponse> GetTable(const v1::GetTableRequest& request,
@@ -97,12 +117,20 @@ class Connection {
                                             absl::Time deadline) = 0;
   virtual Result<v1::ListShardsResponse> ListShards(const v1::ListShardsRequest& request,
                                                     absl::Time deadline) = 0;
+  virtual Result<v1::ListGatewaysResponse> ListGateways(const v1::ListGatewaysRequest& request,
+                                                        absl::Time deadline) = 0;
   virtual Result<v1::GetInfoResponse> GetInfo(const v1::GetInfoRequest& request,
                                               absl::Time deadline) = 0;
   virtual Result<v1::ExplainResponse> Explain(const v1::ExplainRequest& request,
                                               absl::Time deadline) = 0;
   virtual Result<v1::ListTopQueriesResponse> ListTopQueries(
       const v1::ListTopQueriesRequest& request, absl::Time deadline) = 0;
+  virtual Result<v1::ListInDoubtTransactionsResponse> ListInDoubtTransactions(
+      const v1::ListInDoubtTransactionsRequest& request, absl::Time deadline) = 0;
+  virtual Result<v1::ResolveTransactionResponse> ResolveTransaction(
+      const v1::ResolveTransactionRequest& request, absl::Time deadline) = 0;
+  virtual Result<v1::InitShardResponse> InitShard(const v1::InitShardRequest& request,
+                                                  absl::Time deadline) = 0;
   virtual Result<grpc::health::v1::HealthCheckResponse> Check(
       const grpc::health::v1::HealthCheckRequest& request, absl::Time deadline) = 0;
 };

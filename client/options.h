@@ -1,7 +1,9 @@
 // How a client connects, retries and bounds its calls. Every field has a default.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -44,6 +46,13 @@ struct ClientOptions {
   RetryOptions retry;
 };
 
+// A lock and the token of its grant: a shard that has seen a higher one refuses the write with
+// FAILED_PRECONDITION (LOCK_LOST).
+struct Fence {
+  std::string lock;
+  int64_t token = 0;
+};
+
 // Bounds of one call.
 struct CallOptions {
   // Zero means ClientOptions::timeout.
@@ -51,6 +60,8 @@ struct CallOptions {
   // UUID text that makes a write safe to repeat. Empty: the client makes one, for a write outside a
   // transaction.
   std::string request_id = {};
+  // The lock that guards a write; see HeldLock::fence.
+  std::optional<Fence> fence = {};
 };
 
 }  // namespace quarry::client

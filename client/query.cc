@@ -232,6 +232,7 @@ absl::StatusOr<BulkResult> Client::UpdateWhereIn(const std::string& transaction_
   v1::UpdateWhereRequest request = internal::MakeUpdateWhere(table, filter, set, options);
   request.set_transaction_id(transaction_id);
   request.set_request_id(RequestId(call, transaction_id));
+  SetFence(call, request);
   QUARRY_ASSIGN_OR_RETURN(const v1::UpdateWhereResponse reply,
                           connection_->UpdateWhere(request, Deadline(call)));
   return ToBulkResult(reply);
@@ -244,6 +245,7 @@ absl::StatusOr<BulkResult> Client::DeleteWhereIn(const std::string& transaction_
   v1::DeleteWhereRequest request = internal::MakeDeleteWhere(table, filter, options);
   request.set_transaction_id(transaction_id);
   request.set_request_id(RequestId(call, transaction_id));
+  SetFence(call, request);
   QUARRY_ASSIGN_OR_RETURN(const v1::DeleteWhereResponse reply,
                           connection_->DeleteWhere(request, Deadline(call)));
   return ToBulkResult(reply);

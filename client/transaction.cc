@@ -44,6 +44,7 @@ absl::StatusOr<CommitResult> Transaction::Commit(const CallOptions& call) {
   result.transaction_id = reply.transaction_id();
   result.served_by = reply.served_by();
   result.replayed = reply.replayed();
+  result.unfinished = reply.unfinished();
   return result;
 }
 

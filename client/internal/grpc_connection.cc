@@ -6,11 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/internal/grpc_status.h"
+#include "client/internal/lock_stream.h"
 #include "core/base/error.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/create_channel.h"
 #include "quarry/v1/admin.grpc.pb.h"
 #include "quarry/v1/data.grpc.pb.h"
+#include "quarry/v1/lock.grpc.pb.h"
 #include "quarry/v1/schema.grpc.pb.h"
 #include "quarry/v1/shard.grpc.pb.h"
 #include "quarry/v1/transaction.grpc.pb.h"
@@ -24,6 +26,7 @@ struct Channel {
       : data(to),
         shards(to),
         transactions(to),
+        locks(to),
         schema(to),
         admin(to),
         health(to),
@@ -32,6 +35,7 @@ struct Channel {
   v1::DataService::Stub data;
   v1::ShardService::Stub shards;
   v1::TransactionService::Stub transactions;
+  v1::LockService::Stub locks;
   v1::SchemaService::Stub schema;
   v1::AdminService::Stub admin;
   grpc::health::v1::Health::Stub health;
@@ -218,6 +222,23 @@ class GrpcConnection final : public Connection {
         &v1::TransactionService::Stub::ReleaseSavepoint, request, deadline);
   }
 
+  Result<v1::AcquireResponse> AcquireLock(const v1::AcquireRequest& request,
+                                          absl::Time deadline) override {
+    return Unary<v1::AcquireResponse>(&Channel::locks, &v1::LockService::Stub::Acquire, request,
+                                      deadline);
+  }
+  Result<v1::ReleaseResponse> ReleaseLock(const v1::ReleaseRequest& request,
+                                          absl::Time deadline) override {
+    return Unary<v1::ReleaseResponse>(&Channel::locks, &v1::LockService::Stub::Release, request,
+                                      deadline);
+  }
+  Result<v1::GetLockResponse> GetLock(const v1::GetLockRequest& request,
+                                      absl::Time deadline) override {
+    return Unary<v1::GetLockResponse>(&Channel::locks, &v1::LockService::Stub::GetLock, request,
+                                      deadline);
+  }
+  Result<std::unique_ptr<LockStream>> KeepAlive() override { return OpenLockStream(Next().locks); }
+
   Result<v1::ListTablesResponse> ListTables(const v1::ListTablesRequest& request,
                                             absl::Time deadline) override {
     return Unary<v1::ListTablesResponse>(&Channel::schema, &v1::SchemaService::Stub::ListTables,
@@ -243,6 +264,11 @@ class GrpcConnection final : public Connection {
     return Unary<v1::ListShardsResponse>(&Channel::admin, &v1::AdminService::Stub::ListShards,
                                          request, deadline);
   }
+  Result<v1::ListGatewaysResponse> ListGateways(const v1::ListGatewaysRequest& request,
+                                                absl::Time deadline) override {
+    return Unary<v1::ListGatewaysResponse>(&Channel::admin, &v1::AdminService::Stub::ListGateways,
+                                           request, deadline);
+  }
   Result<v1::GetInfoResponse> GetInfo(const v1::GetInfoRequest& request,
                                       absl::Time deadline) override {
     return Unary<v1::GetInfoResponse>(&Channel::admin, &v1::AdminService::Stub::GetInfo, request,
@@ -257,6 +283,21 @@ class GrpcConnection final : public Connection {
                                                     absl::Time deadline) override {
     return Unary<v1::ListTopQueriesResponse>(
         &Channel::admin, &v1::AdminService::Stub::ListTopQueries, request, deadline);
+  }
+  Result<v1::ListInDoubtTransactionsResponse> ListInDoubtTransactions(
+      const v1::ListInDoubtTransactionsRequest& request, absl::Time deadline) override {
+    return Unary<v1::ListInDoubtTransactionsResponse>(
+        &Channel::admin, &v1::AdminService::Stub::ListInDoubtTransactions, request, deadline);
+  }
+  Result<v1::ResolveTransactionResponse> ResolveTransaction(
+      const v1::ResolveTransactionRequest& request, absl::Time deadline) override {
+    return Unary<v1::ResolveTransactionResponse>(
+        &Channel::admin, &v1::AdminService::Stub::ResolveTransaction, request, deadline);
+  }
+  Result<v1::InitShardResponse> InitShard(const v1::InitShardRequest& request,
+                                          absl::Time deadline) override {
+    return Unary<v1::InitShardResponse>(&Channel::admin, &v1::AdminService::Stub::InitShard,
+                                        request, deadline);
   }
   Result<grpc::health::v1::HealthCheckResponse> Check(
       const grpc::health::v1::HealthCheckRequest& request, absl::Time deadline) override {

@@ -164,6 +164,24 @@ class RetryConnection final : public Connection {
     return Retry(&Connection::ReleaseSavepoint, Safety::kNone, request, deadline);
   }
 
+  // Asking again under the same lease id gives the same lease.
+  Result<v1::AcquireResponse> AcquireLock(const v1::AcquireRequest& request,
+                                          absl::Time deadline) override {
+    const Safety safety = request.lease_id().empty() ? Safety::kNone : Safety::kIdempotent;
+    return Retry(&Connection::AcquireLock, safety, request, deadline);
+  }
+  // Of a release whose answer was lost, the second says that the lease is gone.
+  Result<v1::ReleaseResponse> ReleaseLock(const v1::ReleaseRequest& request,
+                                          absl::Time deadline) override {
+    return Retry(&Connection::ReleaseLock, Safety::kRead, request, deadline);
+  }
+  Result<v1::GetLockResponse> GetLock(const v1::GetLockRequest& request,
+                                      absl::Time deadline) override {
+    return Retry(&Connection::GetLock, Safety::kRead, request, deadline);
+  }
+  // The one who keeps a lock opens another stream itself, in the lease's time.
+  Result<std::unique_ptr<LockStream>> KeepAlive() override { return next_->KeepAlive(); }
+
   Result<v1::ListTablesResponse> ListTables(const v1::ListTablesRequest& request,
                                             absl::Time deadline) override {
     return Retry(&Connection::ListTables, Safety::kRead, request, deadline);
@@ -185,6 +203,10 @@ class RetryConnection final : public Connection {
                                             absl::Time deadline) override {
     return Retry(&Connection::ListShards, Safety::kRead, request, deadline);
   }
+  Result<v1::ListGatewaysResponse> ListGateways(const v1::ListGatewaysRequest& request,
+                                                absl::Time deadline) override {
+    return Retry(&Connection::ListGateways, Safety::kRead, request, deadline);
+  }
   Result<v1::GetInfoResponse> GetInfo(const v1::GetInfoRequest& request,
                                       absl::Time deadline) override {
     return Retry(&Connection::GetInfo, Safety::kRead, request, deadline);
@@ -196,6 +218,19 @@ class RetryConnection final : public Connection {
   Result<v1::ListTopQueriesResponse> ListTopQueries(const v1::ListTopQueriesRequest& request,
                                                     absl::Time deadline) override {
     return Retry(&Connection::ListTopQueries, Safety::kRead, request, deadline);
+  }
+  Result<v1::ListInDoubtTransactionsResponse> ListInDoubtTransactions(
+      const v1::ListInDoubtTransactionsRequest& request, absl::Time deadline) override {
+    return Retry(&Connection::ListInDoubtTransactions, Safety::kRead, request, deadline);
+  }
+  // Both do again what is done already without a change.
+  Result<v1::ResolveTransactionResponse> ResolveTransaction(
+      const v1::ResolveTransactionRequest& request, absl::Time deadline) override {
+    return Retry(&Connection::ResolveTransaction, Safety::kRead, request, deadline);
+  }
+  Result<v1::InitShardResponse> InitShard(const v1::InitShardRequest& request,
+                                          absl::Time deadline) override {
+    return Retry(&Connection::InitShard, Safety::kRead, request, deadline);
   }
   // A health check tells how it is now: a retry would hide the answer.
   Result<grpc::health::v1::HealthCheckResponse> Check(

@@ -68,6 +68,9 @@ int RunQuarryctl(int argc, const char* const* argv, std::ostream& out, std::ostr
   AddImport(app, session);
   AddSchema(app, session);
   AddShards(app, session);
+  AddLocks(app, session);
+  AddGateways(app, session);
+  AddTransactions(app, session);
   AddContexts(app, session);
   for (int i = 1; i < argc; ++i) {
     if (IsUtf8(argv[i])) continue;

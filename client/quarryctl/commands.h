@@ -17,6 +17,9 @@ void AddSql(CLI::App& app, Session& session);
 void AddImport(CLI::App& app, Session& session);
 void AddSchema(CLI::App& app, Session& session);  // tables, resolve
 void AddShards(CLI::App& app, Session& session);  // shards, health
+void AddLocks(CLI::App& app, Session& session);   // lock acquire, show, release, run
+void AddGateways(CLI::App& app, Session& session);
+void AddTransactions(CLI::App& app, Session& session);  // transactions, init-shard
 void AddContexts(CLI::App& app, Session& session);
 
 // Parses and runs one command line; returns the exit code.

@@ -30,6 +30,8 @@ ends_with 0 health
 prints serving
 ends_with 0 shards list
 prints primary
+ends_with 0 gateways list
+prints self
 ends_with 0 tables list
 prints customers
 ends_with 0 tables describe orders

@@ -22,7 +22,7 @@ class Reflection(unittest.TestCase):
 
     def test_it_lists_every_service(self):
         services = set(self.database.get_services())
-        own = {f"quarry.v1.{name}Service" for name in ("Data", "Shard", "Transaction", "Schema", "Admin")}
+        own = {f"quarry.v1.{name}Service" for name in ("Data", "Shard", "Transaction", "Schema", "Admin", "Lock", "Peer")}
         standard = {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                     "grpc.reflection.v1alpha.ServerReflection"}
         self.assertEqual(own | standard, services)

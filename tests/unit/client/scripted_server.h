@@ -89,6 +89,10 @@ class ScriptedServer final : public v1::DataService::Service,
   // What ListTopQueries answers, and Explain of any query.
   void set_top_queries(std::vector<v1::TopQuery> queries) { top_queries_ = std::move(queries); }
   void set_explanation(v1::ExplainResponse explanation) { explanation_ = std::move(explanation); }
+  void set_in_doubt(v1::ListInDoubtTransactionsResponse list) { in_doubt_ = std::move(list); }
+  void set_fate(v1::GetTransactionResponse fate) { fate_ = std::move(fate); }
+  void set_resolution(v1::ResolveTransactionResponse end) { resolution_ = std::move(end); }
+  void set_init(v1::InitShardResponse reply) { init_ = std::move(reply); }
   // Mutations applied by BatchWrite, each once.
   int applied() {
     absl::MutexLock lock(&mutex_);
@@ -169,7 +173,8 @@ class ScriptedServer final : public v1::DataService::Service,
   }
   grpc::Status GetTransaction(grpc::ServerContext*, const v1::GetTransactionRequest*,
                               v1::GetTransactionResponse* reply) override {
-    reply->set_state(state_);
+    *reply = fate_;
+    if (reply->state() == v1::TRANSACTION_STATE_UNSPECIFIED) reply->set_state(state_);
     return ToGrpc(Answer("GetTransaction"));
   }
 
@@ -235,6 +240,27 @@ class ScriptedServer final : public v1::DataService::Service,
     return ToGrpc(Answer(request->analyze() ? "Explain analyze" : "Explain"));
   }
 
+  grpc::Status ListInDoubtTransactions(grpc::ServerContext*,
+                                       const v1::ListInDoubtTransactionsRequest* request,
+                                       v1::ListInDoubtTransactionsResponse* reply) override {
+    *reply = in_doubt_;
+    const google::protobuf::Duration& age = request->min_age();
+    return ToGrpc(Answer(request->has_min_age() ? "ListInDoubt " + std::to_string(age.seconds()) +
+                                                      "." + std::to_string(age.nanos())
+                                                : "ListInDoubt"));
+  }
+  grpc::Status ResolveTransaction(grpc::ServerContext*,
+                                  const v1::ResolveTransactionRequest* request,
+                                  v1::ResolveTransactionResponse* reply) override {
+    *reply = resolution_;
+    return ToGrpc(Answer("Resolve " + request->id()));
+  }
+  grpc::Status InitShard(grpc::ServerContext*, const v1::InitShardRequest* request,
+                         v1::InitShardResponse* reply) override {
+    *reply = init_;
+    return ToGrpc(Answer(request->all_shards() ? "InitShard all" : "InitShard " + request->shard()));
+  }
+
   grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest*,
                      grpc::health::v1::HealthCheckResponse* reply) override {
     reply->set_status(grpc::health::v1::HealthCheckResponse::SERVING);
@@ -260,6 +286,10 @@ class ScriptedServer final : public v1::DataService::Service,
   std::function<absl::Status(const v1::Mutation&)> on_mutation_;
   std::vector<v1::TopQuery> top_queries_;
   v1::ExplainResponse explanation_;
+  v1::ListInDoubtTransactionsResponse in_doubt_;
+  v1::GetTransactionResponse fate_;
+  v1::ResolveTransactionResponse resolution_;
+  v1::InitShardResponse init_;
   v1::TransactionState state_ = v1::TRANSACTION_STATE_IN_DOUBT;
 
   absl::Mutex mutex_;

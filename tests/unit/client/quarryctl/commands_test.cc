@@ -11,6 +11,7 @@
 #include "client/quarryctl/failure.h"
 #include "client/quarryctl/import_state.h"
 #include "core/base/ids.h"
+#include "core/base/rpc_status.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/client/scripted_server.h"
 
@@ -434,6 +435,92 @@ TEST(ImportIdTest, MakesRequestIdsThatDependOnImportBatchAndRoundAlone) {
   EXPECT_NE(id, ImportId::RequestId(a, 3, 1));
   EXPECT_EQ(CanonicalUuid(id), id);
   EXPECT_EQ(id[14], '8');
+}
+
+v1::ShardStatus StatusOfShard(const std::string& shard, const absl::Status& status) {
+  v1::ShardStatus wire;
+  wire.set_shard(shard);
+  *wire.mutable_status() = ToRpcStatus(status);
+  return wire;
+}
+
+TEST_F(CommandsTest, ListsTransactionsInDoubtAndWhoCouldNotBeAsked) {
+  v1::ListInDoubtTransactionsResponse list;
+  v1::InDoubtTransaction& one = *list.add_transactions();
+  one.set_transaction_id("t2-1");
+  one.set_state(v1::TRANSACTION_STATE_IN_DOUBT);
+  one.set_home("s9");
+  one.set_home_unknown(true);
+  one.add_prepared_shards("s0");
+  one.add_prepared_shards("s1");
+  one.mutable_age()->set_seconds(61);
+  server_.set_in_doubt(list);
+  EXPECT_EQ(Run({"transactions", "list"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("t2-1         in_doubt  s9 (not configured)  s0, s1                 1m1s"));
+  EXPECT_THAT(out_, HasSubstr("-- 1 not at their end"));
+  *list.add_failed_shards() =
+      StatusOfShard("s2", MakeError(absl::StatusCode::kUnavailable, reason::kShardUnavailable, "down"));
+  server_.set_in_doubt(list);
+  EXPECT_EQ(Run({"transactions", "list", "--min-age", "1500ms", "-o", "json"}), kExitUnavailable);
+  EXPECT_THAT(out_, HasSubstr("\"transaction_id\": \"t2-1\""));
+  EXPECT_THAT(err_, HasSubstr("shard: s2"));
+  EXPECT_EQ(Run({"transactions", "list", "--min-age", "soon"}), kExitInvalid);
+  EXPECT_THAT(server_.calls(), ::testing::ElementsAre("ListInDoubt", "ListInDoubt 1.500000000"));
+}
+
+TEST_F(CommandsTest, ShowsAndResolvesATransaction) {
+  v1::GetTransactionResponse fate;
+  fate.set_state(v1::TRANSACTION_STATE_COMMITTED);
+  fate.add_shards("s0");
+  fate.add_shards("s1");
+  fate.set_home("s1");
+  fate.add_unfinished_shards("s0");
+  server_.set_fate(fate);
+  EXPECT_EQ(Run({"transactions", "show", "t2-1"}), kExitOk) << err_;
+  EXPECT_EQ(out_,
+            "transaction    t2-1\nstate          committed\nshards         s0, s1\n"
+            "decided on     s1\nunfinished on  s0\n");
+  v1::ResolveTransactionResponse end;
+  end.set_state(v1::TRANSACTION_STATE_ROLLED_BACK);
+  end.set_home("s1");
+  server_.set_resolution(end);
+  EXPECT_EQ(Run({"transactions", "resolve", "t2-1"}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("rolled_back"));
+  end.set_state(v1::TRANSACTION_STATE_IN_DOUBT);
+  end.add_unfinished_shards("s0");
+  server_.set_resolution(end);
+  EXPECT_EQ(Run({"transactions", "resolve", "t2-1"}), kExitUnavailable);
+  EXPECT_THAT(out_, HasSubstr("! not ended yet on s0"));
+  *end.add_failed_shards() = StatusOfShard("s1", absl::UnavailableError("down"));
+  server_.set_resolution(end);
+  EXPECT_EQ(Run({"transactions", "resolve", "t2-1", "-o", "json"}), kExitUnavailable);
+  EXPECT_THAT(err_, HasSubstr("shard: s1"));
+  end.set_state(v1::TRANSACTION_STATE_COMMITTED);
+  end.clear_failed_shards();
+  end.add_contradicting_shards("s0");
+  server_.set_resolution(end);
+  EXPECT_EQ(Run({"transactions", "resolve", "t2-1"}), kExitError);
+  EXPECT_THAT(err_, HasSubstr("is not as decided"));
+  EXPECT_EQ(Run({"transactions"}), kExitUsage);
+  EXPECT_EQ(Run({"transactions", "resolve"}), kExitUsage);
+}
+
+TEST_F(CommandsTest, InitsOneShardOrAllAndFailsWithTheirErrors) {
+  v1::InitShardResponse reply;
+  *reply.add_shards() = StatusOfShard("s0", absl::OkStatus());
+  server_.set_init(reply);
+  EXPECT_EQ(Run({"init-shard", "s0"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "s0  ready\n");
+  *reply.add_shards() = StatusOfShard(
+      "s1", MakeError(absl::StatusCode::kFailedPrecondition, reason::kTwoPhaseUnavailable, "grant it"));
+  server_.set_init(reply);
+  EXPECT_EQ(Run({"init-shard", "--all"}), kExitConflict);
+  EXPECT_EQ(out_, "s0  ready\n");
+  EXPECT_THAT(err_, HasSubstr("TWO_PHASE_UNAVAILABLE"));
+  EXPECT_THAT(err_, HasSubstr("shard: s1"));
+  EXPECT_EQ(Run({"init-shard"}), kExitInvalid);
+  EXPECT_EQ(Run({"init-shard", "s0", "--all"}), kExitInvalid);
+  EXPECT_THAT(server_.calls(), ::testing::ElementsAre("InitShard s0", "InitShard all"));
 }
 
 }  // namespace
