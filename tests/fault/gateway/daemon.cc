@@ -68,6 +68,15 @@ bool Daemon::Ended() {
   return ended_;
 }
 
+bool Daemon::Stopped() const {
+  std::ifstream in("/proc/" + std::to_string(pid_) + "/stat");
+  std::string line;
+  std::getline(in, line);
+  // "pid (name) state …"; the name may hold anything.
+  const size_t end = line.rfind(") ");
+  return end != std::string::npos && line.substr(end + 2, 1) == "T";
+}
+
 bool Daemon::WaitUntilServing() {
   const std::string file = folder_.path() + "/ports.json";
   const bool settled = Eventually([&] { return std::ifstream(file).good() || Ended(); });

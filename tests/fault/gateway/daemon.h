@@ -34,6 +34,8 @@ class Daemon {
   int grpc_port() const { return grpc_port_; }
   int http_port() const { return http_port_; }
   void Kill(int signal);
+  // Stands still, by SIGSTOP.
+  bool Stopped() const;
   // Waits for its end: the exit code, or minus the signal that killed it; -1000 when it does not end in time.
   int Wait();
   // What it has written, both streams.

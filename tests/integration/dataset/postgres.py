@@ -51,7 +51,7 @@ def cluster(folder, databases, settings=()):
     with open(folder / "log", "w", encoding="utf-8") as log:
         server = subprocess.Popen(
             [bin_folder / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c",
-             "max_connections=200", *(word for setting in settings for word in ("-c", setting))],
+             "max_connections=200", "-c", "max_prepared_transactions=64", *(word for setting in settings for word in ("-c", setting))],
             stdout=log, stderr=log, preexec_fn=gateway.die_with_parent, **common)
     try:
         address = ["-h", "127.0.0.1", "-p", str(port), "-U", "quarry"]

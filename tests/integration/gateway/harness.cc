@@ -176,20 +176,21 @@ absl::Status TestGateway::CreateDatabases() {
   std::vector<std::string> places;
   for (int shard = 0; shard < setup_.shards; ++shard) {
     const std::string more = settings_.more_schema ? settings_.more_schema(shard) : "";
-    if (!postgres()) {
+    const Kind kind = settings_.kind_of_shard ? settings_.kind_of_shard(shard) : setup_.kind;
+    if (kind == Kind::kSqlite) {
       places.push_back(absl::StrCat("{sqlite: {file: s", shard, ".db}}"));
       SqliteOptions options;
       options.file = absl::StrCat(data_.path(), "/s", shard, ".db");
       options.shard = ShardName(shard);
       QUARRY_ASSIGN_OR_RETURN(const std::shared_ptr<SqliteDatabase> database, SqliteDatabase::Open(options));
-      QUARRY_RETURN_IF_ERROR(database->RunScript(SchemaSql(setup_.kind) + more));
+      QUARRY_RETURN_IF_ERROR(database->RunScript(SchemaSql(kind) + more));
       continue;
     }
     PostgresCluster* cluster = settings_.cluster_of_shard ? settings_.cluster_of_shard(shard) : nullptr;
     if (cluster == nullptr) cluster = &Postgres();
     const std::string name = NewDatabaseName();
     QUARRY_RETURN_IF_ERROR(cluster->CreateDatabase(name).status());
-    QUARRY_RETURN_IF_ERROR(cluster->Run(name, SchemaSql(setup_.kind) + more));
+    QUARRY_RETURN_IF_ERROR(cluster->Run(name, SchemaSql(kind) + more));
     const int port = settings_.port_of_shard ? settings_.port_of_shard(shard) : 0;
     places.push_back(absl::StrCat("{postgres: {primary: \"", cluster->ConninfoAt(name, port > 0 ? port : cluster->port()),
                                   "\"}}"));
@@ -221,6 +222,16 @@ absl::Status TestGateway::Restart() {
   connection_.reset();
   gateway_.reset();
   return StartGateway();
+}
+
+absl::StatusOr<std::unique_ptr<Gateway>> TestGateway::StartAnother() const {
+  ConfigOptions options;
+  options.overrides = settings_.overrides;
+  QUARRY_ASSIGN_OR_RETURN(Config config, ParseConfig(yaml_, "gateway_test.yaml", options));
+  GatewayOptions gateway;
+  gateway.version = "test";
+  gateway.catalog_wait = settings_.catalog_wait;
+  return Gateway::Start(std::move(config), gateway);
 }
 
 std::unique_ptr<client::Client> TestGateway::NewClient(int channels, int attempts_max) const {

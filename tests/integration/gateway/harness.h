@@ -31,6 +31,8 @@ std::string NameOf(const Setup& setup);
 
 struct GatewaySettings {
   std::vector<std::string> overrides;  // As --set: "limits.batch_items=10".
+  // The kind of a shard, where they are not all of one; null: that of the setup.
+  std::function<Kind(int shard)> kind_of_shard;
   // The port that a shard is reached through; 0: PostgreSQL's own.
   std::function<int(int shard)> port_of_shard;
   // The server that holds a shard's database; null: the one of this test binary.
@@ -64,6 +66,8 @@ class TestGateway {
   Gateway& gateway() { return *gateway_; }
   // A gateway of the same configuration on the same databases takes this one's place.
   absl::Status Restart();
+  // One more gateway of the same configuration on the same databases, which must be PostgreSQL's.
+  absl::StatusOr<std::unique_ptr<Gateway>> StartAnother() const;
   // Without retries, so that each call shows what one attempt gives.
   client::Client& client() { return *client_; }
   std::unique_ptr<client::Client> NewClient(int channels, int attempts_max = 1) const;

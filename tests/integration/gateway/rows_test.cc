@@ -320,14 +320,26 @@ TEST_P(RowsTest, ABatchWriteTellsForEachMutationHowItFared) {
   EXPECT_THAT(client().Get("settings", {code}), IsOk());
 }
 
-TEST_P(RowsTest, ACommitIsAllOrNothingOnOneShardAndRefusedOnTwo) {
+TEST_P(RowsTest, ACommitIsAllOrNothingOnOneShardAndOnSeveral) {
   const int64_t a = gateway_.NewCustomerOn(0);
   const int64_t b = gateway_.NewCustomerOn(0);
   const int64_t elsewhere = gateway_.NewCustomerOn(1);
   const auto insert = [](int64_t id) { return Mutation::Insert("customers", {{"id", id}, {"name", "n"}}); };
-  const absl::Status crossing = client().CommitMutations({insert(a), insert(elsewhere)}).status();
-  EXPECT_THAT(crossing, Fails(absl::StatusCode::kFailedPrecondition, reason::kCrossShardTransaction));
+  const absl::Status crossing = client().CommitMutations({insert(a), insert(elsewhere), insert(a)}).status();
+  EXPECT_THAT(crossing, Fails(absl::StatusCode::kAlreadyExists, reason::kUniqueViolation));
+  EXPECT_EQ(Fact(crossing, "item"), "2");
   EXPECT_EQ(CopiesOf(a) + CopiesOf(elsewhere), 0);
+  const int64_t c = gateway_.NewCustomerOn(0);
+  client::CallOptions once;
+  once.request_id = NewUuid();
+  ASSERT_OK_AND_ASSIGN(const client::CommitResult both, client().CommitMutations({insert(c), insert(elsewhere)}, once));
+  EXPECT_EQ(both.served_by.shards_answered_size(), 2);
+  EXPECT_FALSE(both.replayed);
+  EXPECT_FALSE(both.transaction_id.empty());
+  EXPECT_EQ(CopiesOf(c) + CopiesOf(elsewhere), 2);
+  ASSERT_OK_AND_ASSIGN(const client::CommitResult again, client().CommitMutations({insert(c), insert(elsewhere)}, once));
+  EXPECT_TRUE(again.replayed);
+  EXPECT_EQ(CopiesOf(c) + CopiesOf(elsewhere), 2);
   const absl::Status half = client().CommitMutations({insert(a), insert(b), insert(a)}).status();
   EXPECT_THAT(half, Fails(absl::StatusCode::kAlreadyExists, reason::kUniqueViolation));
   EXPECT_EQ(Fact(half, "item"), "2");

@@ -179,7 +179,7 @@ TEST_P(SchemaTest, ShardsAndTheGatewayAreDescribedForOperators) {
 }
 
 TEST_P(SchemaTest, HealthIsToldForTheWholeForEachServiceAndForEachShard) {
-  std::vector<std::string> names = {"", "quarry.v1.DataService", "quarry.v1.ShardService", "quarry.v1.TransactionService",
+  std::vector<std::string> names = {"", "quarry.v1.DataService", "quarry.v1.LockService", "quarry.v1.ShardService", "quarry.v1.TransactionService",
                                     "quarry.v1.SchemaService", "quarry.v1.AdminService"};
   for (int shard = 0; shard < shards(); ++shard) {
     EXPECT_GT(NumberOn(gateway_, shard, "SELECT 1"), 0);

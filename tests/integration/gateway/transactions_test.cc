@@ -127,20 +127,105 @@ TEST_P(TransactionsTest, AStatementThatFailsLeavesTheTransactionAsItWas) {
   EXPECT_EQ(VisitsOf(client(), other), 4);
 }
 
-TEST_P(TransactionsTest, ASecondShardIsRefusedAndTheTransactionGoesOn) {
+TEST_P(TransactionsTest, ASecondShardIsRefusedWhereOneWasAskedForAndTheTransactionGoesOn) {
   const int64_t here = AddCustomer(0);
   const int64_t there = AddCustomer(1);
-  ASSERT_OK_AND_ASSIGN(client::Transaction txn, client().Begin());
+  v1::BeginRequest one_shard;
+  one_shard.set_single_shard(true);
+  ASSERT_OK_AND_ASSIGN(client::Transaction txn, client().Begin(one_shard));
   ASSERT_THAT(txn.Update("customers", {here}, {{"visits", 1}}), IsOk());
   const auto crossing = Fails(absl::StatusCode::kFailedPrecondition, reason::kCrossShardTransaction);
   EXPECT_THAT(txn.Update("customers", {there}, {{"visits", 1}}), crossing);
   EXPECT_THAT(txn.Get("customers", {there}), crossing);
   EXPECT_THAT(txn.BatchGet("customers", {{here}, {there}}), crossing);
-  EXPECT_THAT(txn.Update("countries", {"none"}, {{"visits", 1}}), crossing);
   ASSERT_THAT(txn.Update("customers", {here}, {{"visits", 2}}), IsOk());
   ASSERT_THAT(txn.Commit(), IsOk());
   EXPECT_EQ(VisitsOf(client(), here), 2);
   EXPECT_EQ(VisitsOf(client(), there), 0);
+}
+
+TEST_P(TransactionsTest, SeveralShardsCommitTogether) {
+  const int64_t a = AddCustomer(0);
+  const int64_t b = AddCustomer(1);
+  ASSERT_OK_AND_ASSIGN(client::Transaction txn, client().Begin());
+  ASSERT_THAT(txn.Update("customers", {a}, {{"visits", 1}}), IsOk());
+  ASSERT_THAT(txn.Update("customers", {b}, {{"visits", 1}}), IsOk());
+  ASSERT_OK_AND_ASSIGN(const client::BatchGetResult own, txn.BatchGet("customers", {{a}, {b}}));
+  EXPECT_TRUE(own.missing.empty());
+  EXPECT_EQ(VisitsOf(client(), a) + VisitsOf(client(), b), 0);
+  ASSERT_OK_AND_ASSIGN(const client::CommitResult committed, txn.Commit());
+  EXPECT_FALSE(committed.unfinished);
+  EXPECT_EQ(committed.served_by.shards_answered_size(), 2);
+  EXPECT_EQ(VisitsOf(client(), a) + VisitsOf(client(), b), 2);
+  ASSERT_OK_AND_ASSIGN(const v1::GetTransactionResponse fate, client().GetTransaction(txn.id()));
+  EXPECT_EQ(fate.state(), v1::TRANSACTION_STATE_COMMITTED);
+  EXPECT_EQ(fate.shards_size(), 2);
+}
+
+TEST_P(TransactionsTest, ALockedRowWaitsForItsHolder) {
+  const int64_t a = AddCustomer(0);
+  const int64_t b = AddCustomer(1);
+  ASSERT_OK_AND_ASSIGN(client::Transaction holder, client().Begin());
+  client::ReadOptions locking;
+  locking.lock = v1::ROW_LOCK_UPDATE;
+  ASSERT_THAT(holder.BatchGet("customers", {{b}, {a}}, locking), IsOk());
+  client::CallOptions hurried;
+  hurried.timeout = absl::Milliseconds(700);
+  EXPECT_FALSE(client().Update("customers", {a}, {{"visits", 9}}, {}, hurried).ok());
+  ASSERT_THAT(holder.Update("customers", {a}, {{"visits", 1}}), IsOk());
+  ASSERT_THAT(holder.Commit(), IsOk());
+  EXPECT_EQ(VisitsOf(client(), a), 1);
+  EXPECT_THAT(client().Get("customers", {a}, locking), InvalidAt("lock"));
+}
+
+TEST_P(TransactionsTest, SeveralShardsRollBackTogether) {
+  const int64_t a = AddCustomer(0);
+  const int64_t b = AddCustomer(1);
+  ASSERT_OK_AND_ASSIGN(client::Transaction txn, client().Begin());
+  ASSERT_THAT(txn.Update("customers", {a}, {{"visits", 1}}), IsOk());
+  ASSERT_THAT(txn.Update("customers", {b}, {{"visits", 1}}), IsOk());
+  ASSERT_THAT(txn.Rollback(), IsOk());
+  EXPECT_EQ(VisitsOf(client(), a) + VisitsOf(client(), b), 0);
+  // Nobody waits for what it had.
+  ASSERT_THAT(client().Update("customers", {a}, {{"visits", 7}}), IsOk());
+  ASSERT_THAT(client().Update("customers", {b}, {{"visits", 7}}), IsOk());
+}
+
+TEST_P(TransactionsTest, ASavepointSpansShards) {
+  const int64_t a = AddCustomer(0);
+  const int64_t b = AddCustomer(1);
+  ASSERT_OK_AND_ASSIGN(client::Transaction txn, client().Begin());
+  ASSERT_THAT(txn.Update("customers", {a}, {{"visits", 1}}), IsOk());
+  ASSERT_THAT(txn.Savepoint("half"), IsOk());
+  ASSERT_THAT(txn.Update("customers", {a}, {{"visits", 2}}), IsOk());
+  ASSERT_THAT(txn.Update("customers", {b}, {{"visits", 2}}), IsOk());
+  ASSERT_THAT(txn.RollbackTo("half"), IsOk());
+  ASSERT_THAT(txn.Commit(), IsOk());
+  EXPECT_EQ(VisitsOf(client(), a), 1);
+  EXPECT_EQ(VisitsOf(client(), b), 0);
+}
+
+TEST_P(TransactionsTest, ASnapshotSeesOneCutAndNothingLater) {
+  const int64_t a = AddCustomer(0);
+  const int64_t b = AddCustomer(1);
+  v1::BeginRequest snapshot;
+  snapshot.set_read_only(true);
+  snapshot.set_snapshot(true);
+  ASSERT_OK_AND_ASSIGN(client::Transaction reader, client().Begin(snapshot));
+  ASSERT_THAT(client().CommitMutations({Mutation::Update("customers", {a}, {{"visits", 4}}),
+                                        Mutation::Update("customers", {b}, {{"visits", 4}})}),
+              IsOk());
+  for (const int64_t id : {a, b}) {
+    ASSERT_OK_AND_ASSIGN(client::ReadResult row, reader.Get("customers", {id}));
+    EXPECT_EQ(row.record["visits"], Value(0));
+    EXPECT_EQ(row.served_by.level(), v1::READ_LEVEL_SNAPSHOT);
+  }
+  EXPECT_THAT(reader.Update("customers", {a}, {{"visits", 9}}), Fails(absl::StatusCode::kFailedPrecondition, reason::kReadOnly));
+  ASSERT_THAT(reader.Commit(), IsOk());
+  EXPECT_EQ(VisitsOf(client(), a) + VisitsOf(client(), b), 8);
+  v1::BeginRequest writes;
+  writes.set_snapshot(true);
+  EXPECT_THAT(client().Begin(writes), InvalidAt("snapshot"));
 }
 
 TEST_P(TransactionsTest, AReadOnlyTransactionRefusesWritesAndAReferenceTableIsReadOnItsShard) {
@@ -178,10 +263,10 @@ TEST_P(TransactionsTest, AnIdleOneIsRolledBackAndGivesItsSessionBack) {
 
 TEST_P(TransactionsTest, UnknownAndEndedOnesAreToldApart) {
   v1::GetTransactionRequest request;
-  request.set_transaction_id("t1-00-00000000000000000000000000000000");
+  request.set_transaction_id("t2-0000000000000000-00-00000000000000000000000000000000");
   EXPECT_THAT(raw().GetTransaction(request, Soon()),
               Fails(absl::StatusCode::kNotFound, reason::kTransactionNotFound));
-  request.set_transaction_id("t1-ff-00000000000000000000000000000000");
+  request.set_transaction_id("t2-0000000000000000-ff-00000000000000000000000000000000");
   EXPECT_THAT(raw().GetTransaction(request, Soon()).status().code(),
               testing::AnyOf(absl::StatusCode::kNotFound, absl::StatusCode::kInvalidArgument));
   request.set_transaction_id("'; DROP TABLE customers; --");

@@ -17,7 +17,7 @@ SHARDS = [f"s{i}" for i in range(4)]
 KEYS = 2_000
 # Deletes come last: the others need the rows.
 OPERATIONS = ["get", "batch_get", "insert", "update", "upsert", "read_modify_write", "batch_write", "commit", "sql_scan",
-              "query", "delete"]
+              "query", "list", "aggregate", "commit_across", "commit_apart", "begin_snapshot", "delete"]
 LATENCY = {"mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"}
 
 
@@ -94,6 +94,19 @@ class QuarryLoadRun(unittest.TestCase):
                 self.assertGreater(result["server"]["rss_bytes_max"], 1 << 20, operation)
                 if operation == "batch_get":
                     self.assertEqual(result["operations"][operation]["items"], 20 * result["calls"])
+
+    def test_questions_over_one_cut_and_calls_of_an_open_transaction(self):
+        with served(self.folder) as (_, address):
+            self.fill(address)
+            for operation in ("query", "list", "aggregate"):
+                result = self.run_ok(address, "--op", operation, "--snapshot", "true", "--query-rows", 10)
+                self.assertGreater(result["operations"][operation]["items"], 0)
+            done = call("run", address, "--op", "get", "--transaction", "unknown", "--concurrency", 8)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("concurrency is 1", done.stderr)
+            done = call("run", address, "--op", "get", "--keys", KEYS, "--transaction", "unknown", "--concurrency", 1,
+                        "--warmup", "0s", "--calls", 1)
+            self.assertEqual(done.returncode, 3, "the id goes with each call, and none is open")
 
     def test_scenarios_run_in_both_loops_and_are_reported(self):
         with served(self.folder) as (_, address):
