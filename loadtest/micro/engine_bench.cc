@@ -46,6 +46,7 @@ class Stand final : public CallMetadata {
     ctx_.deadline = loop_.Now() + absl::Hours(1);
   }
   std::optional<std::string> Find(std::string_view) const override { return std::nullopt; }
+  void ForEach(const std::function<void(std::string_view, std::string_view)>&) const override {}
   std::string peer() const override { return ""; }
 
   Engine& engine() { return *engine_; }

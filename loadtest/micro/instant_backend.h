@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "core/backend/backend.h"
+#include "core/backend/fake_two_phase.h"
 #include "loadtest/micro/shop.h"
 
 namespace quarry {
@@ -41,8 +42,14 @@ class InstantSession final : public Session {
     co_return std::make_unique<InstantStream>();
   }
   Async<absl::Status> Control(const std::string&, const CallContext&) override { co_return absl::OkStatus(); }
-  Async<absl::Status> Commit(const CallContext&) override { co_return absl::OkStatus(); }
+  Async<absl::Status> Commit(const CommitOptions&, const CallContext&) override { co_return absl::OkStatus(); }
   Async<absl::Status> Rollback(const CallContext&) override { co_return absl::OkStatus(); }
+  bool wrote() const override { return true; }
+  Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard&, const CallContext&) override {
+    co_return std::optional<TaskResult>();
+  }
+  Async<absl::Status> PassGate(const CallContext&) override { co_return absl::OkStatus(); }
+  Async<absl::Status> Prepare(const GlobalTransaction&, const CallContext&) override { co_return absl::OkStatus(); }
 };
 
 class InstantBackend final : public Backend {
@@ -54,7 +61,11 @@ class InstantBackend final : public Backend {
     co_return std::make_unique<InstantSession>();
   }
   Async<absl::Status> Ping(const CallContext&) override { co_return absl::OkStatus(); }
+  TwoPhase& two_phase() override { return two_phase_; }
   BackendStats stats() const override { return BackendStats(); }
+
+ private:
+  FakeTwoPhase two_phase_;
 };
 
 // The result of what never waits.

@@ -28,7 +28,11 @@ class EmptyBackend final : public Backend {
     co_return std::make_unique<InstantSession>();
   }
   Async<absl::Status> Ping(const CallContext&) override { co_return absl::OkStatus(); }
+  TwoPhase& two_phase() override { return two_phase_; }
   BackendStats stats() const override { return BackendStats(); }
+
+ private:
+  FakeTwoPhase two_phase_;
 };
 
 // What the wrappings are made with.

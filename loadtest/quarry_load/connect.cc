@@ -75,12 +75,19 @@ absl::StatusOr<KeysByShard> GroupKeysByShard(const Scenario& scenario,
   }
   KeysByShard large;
   for (auto& [shard, group] : groups) {
-    if (static_cast<int64_t>(group.size()) >= scenario.commit_mutations)
+    if (static_cast<int64_t>(group.size()) >= scenario.keys_per_shard())
       large.push_back(std::move(group));
+  }
+  const bool over_two =
+      scenario.has(Operation::kCommitAcross) || scenario.has(Operation::kCommitApart);
+  if (over_two && large.size() < 2) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("all of ", keys.size(), " keys tried live on one shard: commit_across and "
+                     "commit_apart need two"));
   }
   if (large.empty()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("no shard holds ", scenario.commit_mutations, " of ", keys.size(),
+        absl::StrCat("no shard holds ", scenario.keys_per_shard(), " of ", keys.size(),
                      " keys tried: a commit needs as many on one shard"));
   }
   return large;

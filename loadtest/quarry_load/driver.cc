@@ -76,7 +76,7 @@ absl::Status Run::Prepare() {
   absl::StatusOr<std::vector<Channels>> channels = Connect(scenario_, options_.address);
   if (!channels.ok()) return channels.status();
   channels_ = *std::move(channels);
-  if (scenario_.has(Operation::kCommit)) {
+  if (scenario_.needs_shards_of_keys()) {
     absl::StatusOr<KeysByShard> keys = GroupKeysByShard(scenario_, channels_.front().front());
     if (!keys.ok()) return keys.status();
     commit_keys_ = *std::move(keys);

@@ -12,6 +12,7 @@
 #include "quarry/v1/data.pb.h"
 #include "quarry/v1/query.pb.h"
 #include "quarry/v1/shard.pb.h"
+#include "quarry/v1/transaction.pb.h"
 
 namespace quarry::load {
 namespace {
@@ -37,13 +38,13 @@ bool ForEachField(CodedInputStream& stream, Found found) {
   return true;
 }
 
-// The rows of a batch_get that the server has not got.
-int64_t CountFound(grpc::ByteBuffer& reply) {
+// How often the message has the field.
+int64_t CountFields(grpc::ByteBuffer& reply, int wanted) {
   grpc::ProtoBufferReader reader(&reply);
   CodedInputStream stream(&reader);
   int64_t found = 0;
-  ForEachField(stream, [&found](int field, CodedInputStream&) {
-    if (field == v1::BatchGetResponse::kFoundFieldNumber) ++found;
+  ForEachField(stream, [&found, wanted](int field, CodedInputStream&) {
+    if (field == wanted) ++found;
   });
   return found;
 }
@@ -55,7 +56,7 @@ CallError FromRpc(const google::rpc::Status& status) {
 
 ReplyContent ReadBatchGet(const Scenario& scenario, grpc::ByteBuffer& reply) {
   ReplyContent content;
-  content.items = CountFound(reply);
+  content.items = CountFields(reply, v1::BatchGetResponse::kFoundFieldNumber);
   const int64_t missing = scenario.batch - content.items;
   if (missing > 0 && !scenario.has(Operation::kDelete)) {
     content.failed = true;
@@ -131,9 +132,22 @@ ReplyContent ReadReply(const Scenario& scenario, Operation operation, grpc::Byte
       return ReadEcho(scenario, reply);
     case Operation::kCommit:
       return {.items = scenario.commit_mutations};
+    case Operation::kCommitAcross:
+    case Operation::kCommitApart:
+      return {.items = 2};
+    case Operation::kList:
+      return {.items = CountFields(reply, v1::ListResponse::kRowsFieldNumber)};
+    case Operation::kAggregate:
+      return {.items = CountFields(reply, v1::AggregateResponse::kRowsFieldNumber)};
     default:
       return {.items = 1};
   }
+}
+
+std::string TransactionOf(grpc::ByteBuffer& reply) {
+  grpc::ProtoBufferReader reader(&reply);
+  v1::BeginResponse begun;
+  return begun.ParseFromZeroCopyStream(&reader) ? begun.transaction_id() : std::string();
 }
 
 int64_t CountRows(Operation operation, grpc::ByteBuffer& message) {

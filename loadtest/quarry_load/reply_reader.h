@@ -6,6 +6,7 @@
 #include <grpcpp/support/status.h>
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "loadtest/quarry_load/recorder.h"
@@ -22,6 +23,9 @@ struct ReplyContent {
   CallError error = {};
 };
 ReplyContent ReadReply(const Scenario& scenario, Operation operation, grpc::ByteBuffer& reply);
+
+// The transaction that a Begin has opened; "" when the reply is none. `reply` is consumed.
+std::string TransactionOf(grpc::ByteBuffer& reply);
 
 // Rows in one message of a stream; see IsStream.
 int64_t CountRows(Operation operation, grpc::ByteBuffer& message);

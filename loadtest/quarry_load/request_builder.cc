@@ -11,12 +11,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "google/protobuf/message_lite.h"
+#include "loadtest/quarry_load/reply_reader.h"
 #include "quarry/v1/shard.pb.h"
 
 namespace quarry::load {
 namespace {
 
 constexpr size_t kTextBytes = 1 << 16;
+constexpr int64_t kPageMax = std::numeric_limits<int32_t>::max();
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();  // Of rows or bytes of a scan.
 
 grpc::ByteBuffer Serialize(const google::protobuf::MessageLite& message) {
@@ -39,9 +41,12 @@ std::string RandomText(size_t bytes, Random& random) {
 
 }  // namespace
 
-const std::string& UpdateMethod() {
-  static const auto& method = *new std::string("/quarry.v1.DataService/Update");
-  return method;
+const std::string& SecondMethodOf(Operation operation) {
+  static const auto& update = *new std::string("/quarry.v1.DataService/Update");
+  static const auto& commit = *new std::string("/quarry.v1.TransactionService/Commit");
+  static const auto& rollback = *new std::string("/quarry.v1.TransactionService/Rollback");
+  if (operation == Operation::kCommitApart) return commit;
+  return operation == Operation::kBeginSnapshot ? rollback : update;
 }
 
 const std::string& MethodOf(const Scenario& scenario, Operation operation) {
@@ -49,7 +54,7 @@ const std::string& MethodOf(const Scenario& scenario, Operation operation) {
       *new std::array<std::string, kOperations>{"/quarry.v1.DataService/Get",
                                                 "/quarry.v1.DataService/BatchGet",
                                                 "/quarry.v1.DataService/Insert",
-                                                UpdateMethod(),
+                                                "/quarry.v1.DataService/Update",
                                                 "/quarry.v1.DataService/Upsert",
                                                 "/quarry.v1.DataService/Delete",
                                                 "/quarry.v1.DataService/Get",
@@ -57,6 +62,11 @@ const std::string& MethodOf(const Scenario& scenario, Operation operation) {
                                                 "/quarry.v1.TransactionService/Commit",
                                                 "/quarry.v1.ShardService/OnAllShards",
                                                 "/quarry.v1.DataService/Query",
+                                                "/quarry.v1.DataService/List",
+                                                "/quarry.v1.DataService/Aggregate",
+                                                "/quarry.v1.TransactionService/Commit",
+                                                "/quarry.v1.TransactionService/Commit",
+                                                "/quarry.v1.TransactionService/Begin",
                                                 "/quarry.bench.Echo/Call"};
   static const auto& one_shard = *new std::string("/quarry.v1.ShardService/OnShard");
   if (operation == Operation::kSqlScan && !scenario.shard.empty()) return one_shard;
@@ -94,17 +104,45 @@ RequestBuilder::RequestBuilder(const Scenario& scenario, int thread, Random& ran
   upsert_slots_ = AddColumns(*upsert_.mutable_record(), true, true, true);
   delete_.set_table(table);
   delete_.mutable_key()->add_values();
-  query_.set_table(table);
-  *query_.mutable_columns() = get_.columns();
-  query_.add_order_by()->set_column(scenario.query_order.empty() ? scenario.table.id
-                                                                 : scenario.query_order);
-  if (!scenario.shard.empty()) query_.mutable_target()->set_shard(scenario.shard);
-  if (scenario.query_rows > 0 && scenario.query_order.empty()) {
-    query_.set_filter(absl::StrCat("\"", scenario.table.id, "\" >= @from"));
-  }
+  get_.set_transaction_id(scenario.transaction);
+  update_.set_transaction_id(scenario.transaction);
+  begin_snapshot_.set_read_only(true);
+  begin_snapshot_.set_snapshot(true);
+  PrepareQuestions();
   PrepareMutations();
   const grpc::Slice slice(RandomText(static_cast<size_t>(scenario.request_bytes), random));
   echo_ = grpc::ByteBuffer(&slice, 1);
+}
+
+void RequestBuilder::PrepareQuestions() {
+  const std::string& table = scenario_.table.name;
+  const std::string& order =
+      scenario_.query_order.empty() ? scenario_.table.id : scenario_.query_order;
+  query_.set_table(table);
+  *query_.mutable_columns() = get_.columns();
+  query_.add_order_by()->set_column(order);
+  if (scenario_.query_rows > 0 && scenario_.query_order.empty()) {
+    query_.set_filter(absl::StrCat("\"", scenario_.table.id, "\" >= @from"));
+  }
+  list_.set_table(table);
+  *list_.mutable_columns() = get_.columns();
+  list_.add_order_by()->set_column(order);
+  list_.set_page_size(static_cast<int32_t>(std::min<int64_t>(scenario_.query_rows, kPageMax)));
+  aggregate_.set_table(table);
+  aggregate_.add_aggregates()->set_function(v1::AGGREGATE_FUNCTION_COUNT);
+  v1::AggregateTerm& sum = *aggregate_.add_aggregates();
+  sum.set_function(v1::AGGREGATE_FUNCTION_SUM);
+  sum.set_column(scenario_.table.balance);
+  if (!scenario_.shard.empty()) {
+    query_.mutable_target()->set_shard(scenario_.shard);
+    list_.mutable_target()->set_shard(scenario_.shard);
+    aggregate_.mutable_target()->set_shard(scenario_.shard);
+  }
+  if (scenario_.snapshot) {
+    query_.mutable_read_options()->set_snapshot(true);
+    list_.mutable_read_options()->set_snapshot(true);
+    aggregate_.mutable_read_options()->set_snapshot(true);
+  }
 }
 
 void RequestBuilder::PrepareMutations() {
@@ -115,13 +153,50 @@ void RequestBuilder::PrepareMutations() {
     batch_write_slots_.push_back(AddColumns(*upsert.mutable_record(), true, true, true));
   }
   for (int64_t i = 0; scenario_.has(Operation::kCommit) && i < scenario_.commit_mutations; ++i) {
-    v1::UpdateMutation& update = *commit_.add_mutations()->mutable_update();
-    update.set_table(table);
-    update.mutable_key()->add_values();
-    commit_slots_.push_back(AddColumns(*update.mutable_record(), false,
-                                       update_slots_.balance != nullptr,
-                                       update_slots_.payload != nullptr));
+    AddUpdate(commit_, commit_slots_.emplace_back());
   }
+  for (RecordSlots& slots : across_slots_) AddUpdate(commit_across_, slots);
+  AddUpdate(commit_apart_, apart_slots_);
+}
+
+void RequestBuilder::AddUpdate(v1::CommitRequest& commit, RecordSlots& slots) const {
+  v1::UpdateMutation& update = *commit.add_mutations()->mutable_update();
+  update.set_table(scenario_.table.name);
+  update.mutable_key()->add_values();
+  slots = AddColumns(*update.mutable_record(), false, update_slots_.balance != nullptr,
+                     update_slots_.payload != nullptr);
+}
+
+size_t RequestBuilder::OtherGroup(size_t group) {
+  const int64_t groups = static_cast<int64_t>(commit_keys_.size());
+  return (group + 1 + static_cast<size_t>(Below(groups - 1, random_))) % commit_keys_.size();
+}
+
+int64_t RequestBuilder::KeyOf(size_t group) {
+  const std::vector<int64_t>& keys = commit_keys_[group];
+  return keys[static_cast<size_t>(Below(static_cast<int64_t>(keys.size()), random_))];
+}
+
+void RequestBuilder::SetUpdate(v1::CommitRequest& commit, int at, const RecordSlots& slots,
+                               int64_t key) {
+  v1::UpdateMutation& update = *commit.mutable_mutations(at)->mutable_update();
+  update.mutable_key()->mutable_values(0)->set_int64_value(key);
+  Fill(slots, key);
+}
+
+grpc::ByteBuffer RequestBuilder::BuildCommitAcross() {
+  const int64_t groups = static_cast<int64_t>(commit_keys_.size());
+  const size_t first = static_cast<size_t>(Below(groups, random_));
+  SetUpdate(commit_across_, 0, across_slots_[0], KeyOf(first));
+  SetUpdate(commit_across_, 1, across_slots_[1], KeyOf(OtherGroup(first)));
+  commit_across_.set_request_id(NextRequestId());
+  return Serialize(commit_across_);
+}
+
+grpc::ByteBuffer RequestBuilder::BuildCommitOf(size_t group) {
+  SetUpdate(commit_apart_, 0, apart_slots_, KeyOf(group));
+  commit_apart_.set_request_id(NextRequestId());
+  return Serialize(commit_apart_);
 }
 
 // Values of protobuf's maps stay where they are while others are added.
@@ -185,10 +260,32 @@ grpc::ByteBuffer RequestBuilder::Build(Operation operation, int64_t& key) {
       return BuildScan();
     case Operation::kQuery:
       return BuildQuery();
+    case Operation::kList:
+      return Serialize(list_);
+    case Operation::kAggregate:
+      return Serialize(aggregate_);
+    case Operation::kCommitAcross:
+      return BuildCommitAcross();
+    case Operation::kCommitApart:
+      key = Below(static_cast<int64_t>(commit_keys_.size()), random_);
+      return BuildCommitOf(static_cast<size_t>(key));
+    case Operation::kBeginSnapshot:
+      return Serialize(begin_snapshot_);
     case Operation::kEcho:
       break;
   }
   return echo_;
+}
+
+grpc::ByteBuffer RequestBuilder::BuildSecond(Operation operation, int64_t key,
+                                             grpc::ByteBuffer& reply) {
+  if (operation == Operation::kReadModifyWrite) return BuildUpdate(key);
+  if (operation == Operation::kCommitApart) {
+    return BuildCommitOf(OtherGroup(static_cast<size_t>(key)));
+  }
+  v1::RollbackRequest rollback;
+  rollback.set_transaction_id(TransactionOf(reply));
+  return Serialize(rollback);
 }
 
 grpc::ByteBuffer RequestBuilder::BuildUpdate(int64_t key) {
@@ -237,9 +334,7 @@ grpc::ByteBuffer RequestBuilder::BuildCommit() {
       pick = static_cast<size_t>(Below(static_cast<int64_t>(keys.size()), random_));
     } while (std::find(picked_.begin(), picked_.end(), pick) != picked_.end());
     picked_.push_back(pick);
-    v1::UpdateMutation& update = *commit_.mutable_mutations(static_cast<int>(i))->mutable_update();
-    update.mutable_key()->mutable_values(0)->set_int64_value(keys[pick]);
-    Fill(commit_slots_[i], keys[pick]);
+    SetUpdate(commit_, static_cast<int>(i), commit_slots_[i], keys[pick]);
   }
   commit_.set_request_id(NextRequestId());
   return Serialize(commit_);

@@ -11,7 +11,8 @@ namespace quarry::load {
 const std::vector<std::string>& OperationNames() {
   static const auto& names = *new std::vector<std::string>{
       "get",         "batch_get", "insert",   "update", "upsert", "delete", "read_modify_write",
-      "batch_write", "commit",    "sql_scan", "query",  "echo"};
+      "batch_write", "commit",    "sql_scan", "query",  "list",   "aggregate",
+      "commit_across", "commit_apart", "begin_snapshot", "echo"};
   return names;
 }
 
@@ -34,6 +35,12 @@ bool Scenario::has(Operation operation) const {
                        return each.operation == operation && each.weight > 0;
                      });
 }
+
+bool Scenario::needs_shards_of_keys() const {
+  return has(Operation::kCommit) || has(Operation::kCommitAcross) || has(Operation::kCommitApart);
+}
+
+int64_t Scenario::keys_per_shard() const { return has(Operation::kCommit) ? commit_mutations : 1; }
 
 int64_t BatchesToWrite(const Scenario& scenario) {
   int64_t batches = 0;
@@ -60,6 +67,13 @@ void CheckOperations(const Scenario& scenario, std::vector<std::string>& wrong) 
   }
   if (scenario.has(Operation::kCommit) && scenario.commit_mutations > scenario.keys) {
     wrong.push_back("commit_mutations is larger than keys");
+  }
+  if (!scenario.transaction.empty() && scenario.concurrency > 1) {
+    wrong.push_back(
+        "calls of one transaction go one at a time: with transaction, concurrency is 1");
+  }
+  if (!scenario.transaction.empty() && scenario.open_loop()) {
+    wrong.push_back("calls of one transaction go one at a time: with transaction there is no rate");
   }
 }
 

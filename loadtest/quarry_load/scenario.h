@@ -25,13 +25,24 @@ enum class Operation : uint8_t {
   kCommit,
   kSqlScan,
   kQuery,
+  kList,
+  kAggregate,
+  kCommitAcross,
+  kCommitApart,
+  kBeginSnapshot,
   kEcho,
 };
-inline constexpr int kOperations = 12;
+inline constexpr int kOperations = 17;
 
 // Answered by a stream of messages with rows.
 inline bool IsStream(Operation operation) {
   return operation == Operation::kSqlScan || operation == Operation::kQuery;
+}
+
+// Two calls, the second after the first has answered.
+inline bool IsPair(Operation operation) {
+  return operation == Operation::kReadModifyWrite || operation == Operation::kCommitApart ||
+         operation == Operation::kBeginSnapshot;
 }
 
 // "get", "batch_get" and so on.
@@ -77,10 +88,12 @@ struct Scenario {
   UpdatedColumns update = UpdatedColumns::kBalance;
   std::vector<std::string> read_columns;  // Empty: all.
   bool request_ids = false;               // A fresh UUID with every write.
+  bool snapshot = false;                  // query, list and aggregate read one cut.
+  std::string transaction;                // Of get and update: an open one; "": none.
   std::string sql;                        // Of sql_scan; "": all rows of the table.
-  std::string shard;                      // Of sql_scan and query; "": all shards.
-  int64_t query_rows = 100;               // Of query, at most; 0: the whole table.
-  std::string query_order;                // Of query; "": by key.
+  std::string shard;                      // Of sql_scan, query, list and aggregate; "": all.
+  int64_t query_rows = 100;               // Of query and list, at most; 0: all.
+  std::string query_order;                // Of query and list; "": by key.
   int64_t request_bytes = 40;             // Of echo.
   int64_t response_bytes = 0;             // Of echo; 0: any.
 
@@ -101,6 +114,10 @@ struct Scenario {
 
   bool open_loop() const { return rate > 0; }
   bool has(Operation operation) const;
+  // It must be known which keys share a shard.
+  bool needs_shards_of_keys() const;
+  // Keys that one commit of it changes on one shard.
+  int64_t keys_per_shard() const;
   int64_t first_insert() const { return insert_from > 0 ? insert_from : keys + 1; }
 };
 

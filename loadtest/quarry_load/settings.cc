@@ -192,7 +192,7 @@ void AddRequestSettings(std::vector<Setting>& all) {
   all.push_back(Integer("value_bytes", QUARRY_AT(value_bytes), 0, 3'000'000,
                         "Length of each payload that is written (100)"));
   all.push_back(Columns("read_columns", QUARRY_AT(read_columns),
-                        "Columns that get, batch_get and query ask for (all)"));
+                        "Columns that get, batch_get, query and list ask for (all)"));
   all.push_back(Choice<UpdatedColumns>("update", QUARRY_AT(update), {"balance", "payload", "both"},
                                        "What an update sets (balance)"));
   all.push_back(Integer("batch", QUARRY_AT(batch), 1, 100'000,
@@ -202,14 +202,20 @@ void AddRequestSettings(std::vector<Setting>& all) {
   all.push_back(
       Switch("request_ids", QUARRY_AT(request_ids),
              "Send each write with a fresh request_id, which makes it safe to retry (false)"));
+  all.push_back(Switch("snapshot", QUARRY_AT(snapshot),
+                       "query, list and aggregate read one cut over all shards (false)"));
+  all.push_back(Text("transaction", "ID", QUARRY_AT(transaction),
+                     "Open transaction that get and update run in, one call at a time (none)"));
   all.push_back(Text("sql", "TEXT", QUARRY_AT(sql),
                      "Statement of sql_scan (SELECT id, balance, payload of the whole table)"));
-  all.push_back(Text("shard", "NAME", QUARRY_AT(shard), "Shard of sql_scan and query (all shards)"));
+  all.push_back(Text("shard", "NAME", QUARRY_AT(shard),
+                     "Shard of sql_scan, query, list and aggregate (all shards)"));
   all.push_back(Integer("query_rows", QUARRY_AT(query_rows), 0, kMany,
                         "Most rows of a query: a number up to this from a random key on; with "
-                        "query_order exactly this; 0 means the whole table (100)"));
+                        "query_order exactly this; 0 means the whole table. Of list: its "
+                        "page (100)"));
   all.push_back(Text("query_order", "NAME", QUARRY_AT(query_order),
-                     "Column that query orders by, instead of the key"));
+                     "Column that query and list order by, instead of the key"));
   all.push_back(Integer("request_bytes", QUARRY_AT(request_bytes), 0, 4'000'000,
                         "Size of an echo request (40)"));
   all.push_back(Integer("response_bytes", QUARRY_AT(response_bytes), 0, 4'000'000,

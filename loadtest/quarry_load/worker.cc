@@ -172,8 +172,7 @@ void Worker::Send(Call& call, std::optional<int64_t> intended_ns) {
   }
   const std::string& method = MethodOf(scenario_, call.measured.operation);
   if (!IsStream(call.measured.operation)) {
-    call.step =
-        call.measured.operation == Operation::kReadModifyWrite ? Step::kReadToModify : Step::kUnary;
+    call.step = IsPair(call.measured.operation) ? Step::kFirstOfTwo : Step::kUnary;
     return StartUnary(call, method);
   }
   RenewContext(call);
@@ -204,12 +203,15 @@ void Worker::OnEvent(Call& call, bool ok) {
   switch (call.step) {
     case Step::kUnary:
       return OnEnd(call);
-    case Step::kReadToModify:
+    case Step::kFirstOfTwo:
       if (!call.status.ok() || aborted_.load(std::memory_order_relaxed)) return OnEnd(call);
+      if (call.measured.operation == Operation::kBeginSnapshot) {
+        call.measured.ended_ns = NowNanoseconds();
+      }
       call.measured.bytes += static_cast<int64_t>(call.reply.Length());
       call.step = Step::kUnary;
-      call.request = builder_.BuildUpdate(call.key);
-      return StartUnary(call, UpdateMethod());
+      call.request = builder_.BuildSecond(call.measured.operation, call.key, call.reply);
+      return StartUnary(call, SecondMethodOf(call.measured.operation));
     default:
       return OnStreamEvent(call, ok);
   }
@@ -234,7 +236,9 @@ void Worker::OnStreamEvent(Call& call, bool ok) {
 }
 
 void Worker::OnEnd(Call& call) {
-  call.measured.ended_ns = NowNanoseconds();
+  const int64_t now = NowNanoseconds();
+  // Only the Begin of a begin_snapshot is measured.
+  if (call.measured.ended_ns == 0) call.measured.ended_ns = now;
   Record(call);
   if (call.measured.operation == Operation::kInsert) builder_.Inserted(call.key);
   call.reply.Clear();
@@ -243,7 +247,7 @@ void Worker::OnEnd(Call& call) {
   if (arrivals_.has_value()) {
     arrivals_->Finished();
     idle_.push_back(&call);
-  } else if (MaySend(call.measured.ended_ns)) {
+  } else if (MaySend(now)) {
     Send(call, std::nullopt);
   }
 }

@@ -70,7 +70,7 @@ class Worker {
  private:
   enum class Step : uint8_t {
     kUnary,
-    kReadToModify,
+    kFirstOfTwo,
     kOpenStream,
     kAskStream,
     kReadStream,

@@ -21,7 +21,9 @@ import queries
 import settings
 import sharding
 import stand as stands
+import transactions
 
+PARTS = ("growth", "sharding", "queries", "settings", "transactions")  # Runs of their own.
 RECORDED = pathlib.Path(__file__).resolve().parents[1] / "ratios.yaml"
 
 
@@ -31,7 +33,7 @@ def parser():
     add = top.add_argument
     add("--only", type=re.compile, default=re.compile(""), metavar="REGEX",
         help="only the ratios, or series, whose name matches")
-    add("--rounds", type=int, help="rounds of interleaved cells: 5, or 3 with --sharding, --queries and --settings")
+    add("--rounds", type=int, help="rounds of interleaved cells: 5, or 3 with --sharding, --queries, --settings and --transactions")
     add("--seconds", type=float, default=2, help="time of each cell: 2")
     add("--json", type=pathlib.Path, metavar="FILE", help="write every figure there")
     add("--check", action="store_true", help="fail when a ratio is over a fifth behind loadtest/ratios.yaml")
@@ -44,6 +46,7 @@ def parser():
     add("--sharding", action="store_true", help="instead: one database directly against 1, 2, 4 and 8 shards")
     add("--settings", action="store_true", help="instead: what single settings change")
     add("--queries", action="store_true", help="instead: questions over eight shards against the same on one")
+    add("--transactions", action="store_true", help="instead: commits over several shards, snapshots, forwarded calls")
     add("--rows", type=int, default=1_000_000, help="--queries: rows of the table: 1000000")
     add("--build", type=pathlib.Path, default=stands.REPO / "build/release", help=argparse.SUPPRESS)
     return top
@@ -52,7 +55,7 @@ def parser():
 def arguments():
     top = parser()
     options = top.parse_args()
-    others = [name for name in ("growth", "sharding", "queries", "settings") if getattr(options, name)]
+    others = [name for name in PARTS if getattr(options, name)]
     if len(others) > 1:
         top.error(f"--{' and --'.join(others)} are runs of their own")
     if (options.check or options.record) and others:
@@ -73,7 +76,7 @@ def arguments():
 
 def command_of(options):
     """What to type for the same measurement."""
-    flags = [f"--{name}" for name in ("check", "record", "growth", "quick", "sharding", "queries", "settings") if getattr(options, name)]
+    flags = [f"--{name}" for name in ("check", "record", "quick", *PARTS) if getattr(options, name)]
     only = ["--only", shlex.quote(options.only.pattern)] if options.only.pattern else []
     rounds = [] if options.growth else ["--rounds", str(options.rounds)]
     rows = ["--rows", str(options.rows)] if options.queries else []
@@ -85,6 +88,8 @@ def names(options):
         return [ratio.name for ratio in queries.RATIOS]
     if options.settings:
         return [ratio.name for ratio in settings.ratio_list()]
+    if options.transactions:
+        return [ratio.name for ratio in transactions.RATIOS]
     return [ratio.name for ratio in (sharding.ratio_list() if options.sharding else goals.RATIOS)]
 
 
@@ -110,6 +115,8 @@ def main():
             return queries.run(run, options)
         if options.settings:
             return settings.run(run, options)
+        if options.transactions:
+            return transactions.run(run, options)
         chosen = [ratio for ratio in goals.RATIOS if options.only.search(ratio.name)]
         return compare.run(run, chosen, options, RECORDED)
 

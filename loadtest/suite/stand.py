@@ -23,7 +23,8 @@ VALUE_BYTES = 100
 FILL_BYTES = 2 * 1024 * 1024  # Of one call that fills; a message holds 4 MiB.
 NAMES = {"sqlite": "SQLite", "pg": "PG"}
 COLUMNS = "(id BIGINT NOT NULL PRIMARY KEY, balance BIGINT NOT NULL, payload TEXT NOT NULL)"
-DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "max_connections=900")
+DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "max_connections=900",
+           "max_prepared_transactions=100")
 
 
 class Failed(Exception):

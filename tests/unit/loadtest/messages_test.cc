@@ -8,6 +8,7 @@
 #include "loadtest/quarry_load/request_builder.h"
 #include "quarry/v1/query.pb.h"
 #include "quarry/v1/shard.pb.h"
+#include "quarry/v1/transaction.pb.h"
 
 namespace quarry::load {
 namespace {
@@ -72,6 +73,59 @@ TEST_F(RequestBuilderTest, WritesFillTheColumns) {
   EXPECT_EQ(second.record().columns().at("no").int64_value(), 100'002);
   EXPECT_NE(first.record().columns().at("note").text_value(),
             second.record().columns().at("note").text_value());
+}
+
+// The group of the fixture's keys that has it.
+int GroupOf(int64_t key) { return key < 10 ? 0 : 1; }
+
+TEST_F(RequestBuilderTest, CommitsAcrossAndApartChangeOneKeyOnEachOfTwoShards) {
+  scenario_.operations = {{Operation::kCommitAcross, 1}, {Operation::kCommitApart, 1}};
+  RequestBuilder builder = Make();
+  for (int i = 0; i < 20; ++i) {
+    const auto across = Parse<v1::CommitRequest>(builder.Build(Operation::kCommitAcross, key_));
+    ASSERT_EQ(across.mutations_size(), 2);
+    const auto key = [](const v1::CommitRequest& commit, int at) {
+      return commit.mutations(at).update().key().values(0).int64_value();
+    };
+    EXPECT_NE(GroupOf(key(across, 0)), GroupOf(key(across, 1)));
+    const auto first = Parse<v1::CommitRequest>(builder.Build(Operation::kCommitApart, key_));
+    grpc::ByteBuffer reply = Bytes(v1::CommitResponse());
+    const auto second =
+        Parse<v1::CommitRequest>(builder.BuildSecond(Operation::kCommitApart, key_, reply));
+    ASSERT_EQ(first.mutations_size(), 1);
+    ASSERT_EQ(second.mutations_size(), 1);
+    EXPECT_NE(GroupOf(key(first, 0)), GroupOf(key(second, 0)));
+  }
+}
+
+TEST_F(RequestBuilderTest, SnapshotsAreAskedForAndTheirTransactionsRolledBack) {
+  scenario_.snapshot = true;
+  scenario_.query_rows = 7;
+  RequestBuilder builder = Make();
+  const auto begin = Parse<v1::BeginRequest>(builder.Build(Operation::kBeginSnapshot, key_));
+  EXPECT_TRUE(begin.snapshot() && begin.read_only());
+  v1::BeginResponse begun;
+  begun.set_transaction_id("t2-1");
+  grpc::ByteBuffer reply = Bytes(begun);
+  const auto rollback =
+      Parse<v1::RollbackRequest>(builder.BuildSecond(Operation::kBeginSnapshot, key_, reply));
+  EXPECT_EQ(rollback.transaction_id(), "t2-1");
+  const auto list = Parse<v1::ListRequest>(builder.Build(Operation::kList, key_));
+  EXPECT_TRUE(list.read_options().snapshot());
+  EXPECT_EQ(list.page_size(), 7);
+  const auto aggregate = Parse<v1::AggregateRequest>(builder.Build(Operation::kAggregate, key_));
+  EXPECT_TRUE(aggregate.read_options().snapshot());
+  EXPECT_EQ(aggregate.aggregates_size(), 2);
+  EXPECT_TRUE(Parse<v1::QueryRequest>(builder.Build(Operation::kQuery, key_)).read_options().snapshot());
+}
+
+TEST_F(RequestBuilderTest, ReadsAndUpdatesNameTheOpenTransaction) {
+  scenario_.transaction = "t2-1";
+  RequestBuilder builder = Make();
+  const auto get = Parse<v1::GetRequest>(builder.Build(Operation::kGet, key_));
+  EXPECT_EQ(get.transaction_id(), "t2-1");
+  const auto update = Parse<v1::UpdateRequest>(builder.Build(Operation::kUpdate, key_));
+  EXPECT_EQ(update.transaction_id(), "t2-1");
 }
 
 TEST_F(RequestBuilderTest, UpdateSetsTheChosenColumns) {

@@ -2,7 +2,9 @@
 
 import io
 import pathlib
+import socket
 import sys
+import threading
 import unittest
 import xml.etree.ElementTree
 from contextlib import redirect_stderr
@@ -11,6 +13,7 @@ REPO = pathlib.Path(__file__).resolve().parents[4]
 sys.path.insert(0, str(REPO / "loadtest/suite"))
 
 import compare  # noqa: E402  (Found through the path above.)
+import delay  # noqa: E402
 import goals  # noqa: E402
 import growth  # noqa: E402
 import programs  # noqa: E402
@@ -19,6 +22,7 @@ import series  # noqa: E402
 import sharding  # noqa: E402
 import stand as stands  # noqa: E402
 import tables  # noqa: E402
+import transactions  # noqa: E402
 
 RATE = ratios.Ratio(
     "get", "1", "Get / pgbench", ratios.Figure("get", "rate"), (ratios.Figure("pgbench", "rate"),), 0.6, 0.8
@@ -45,6 +49,46 @@ def cells(get=0.0, pgbench=1.0, get_p50=0.0, echo_p50=1.0, pgbench_p50=1.0):
 
 def result(value):
     return ratios.Measured(value, value * 0.9, value * 1.1, value * 100, 100)
+
+
+class TransactionsTest(unittest.TestCase):
+    def test_every_ratio_has_its_cells_and_every_cell_its_gateways(self):
+        every = transactions.cells_of(None, {})
+        names = ratios.cells_of(transactions.RATIOS)
+        self.assertEqual(sorted(names), sorted(every))
+        gateways = {"pg", "pg_strict", "sqlite", "sqlite_strict", "far", "peer"}
+        self.assertEqual({gateway for name in names for gateway in transactions.needs(name)}, gateways)
+        for name in names:
+            gateway = name.split("_")[0] + ("_strict" if "strict" in name else "")
+            if gateway in gateways:
+                self.assertIn(gateway, transactions.needs(name), name)
+
+    def test_the_gate_is_one_statement_in_the_same_pipeline(self):
+        plain, passing = (transactions.pipelined_script(gates).splitlines() for gates in (0, 2))
+        gates = [f"SELECT pg_advisory_xact_lock_shared({key});" for key in (4711, 4712)]
+        self.assertEqual([line for line in passing if line not in plain], gates)
+        self.assertEqual(passing[-4:], [*gates, "COMMIT;", "\\endpipeline"])
+
+    def test_a_delayed_way_changes_nothing_but_the_time(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            def echo():
+                connection, _ = server.accept()
+                with connection:
+                    while data := connection.recv(1 << 16):
+                        connection.sendall(data)
+
+            thread = threading.Thread(target=echo)
+            thread.start()
+            sent = bytes(range(256)) * 1_000
+            with delay.delayed(server.getsockname()[1], 0.001) as port:
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    client.sendall(sent)
+                    client.shutdown(socket.SHUT_WR)
+                    came = b""
+                    while data := client.recv(1 << 16):
+                        came += data
+                thread.join()
+            self.assertEqual(came, sent)
 
 
 class RatiosTest(unittest.TestCase):
