@@ -38,6 +38,14 @@ absl::Status Damaged(const ConnectionOptions& options, const std::string& what) 
                    {{"shard", options.shard}});
 }
 
+absl::StatusOr<StatementResult> Ask(Connection& connection, const ConnectionOptions& options, const char* sql,
+                                    std::vector<Value> params) {
+  absl::StatusOr<StatementResult> result = RunOwn(connection, sql, std::move(params));
+  // What does not fit the table that Quarry has made has met another.
+  if (absl::IsInvalidArgument(result.status())) return Damaged(options, "its table is not as Quarry has made it");
+  return result;
+}
+
 }  // namespace
 
 BranchStore::BranchStore(const ConnectionOptions& shard) : options_(SidecarOf(shard)) {}
@@ -62,7 +70,7 @@ absl::StatusOr<std::vector<StoredBranch>> BranchStore::List() {
   if (check.size() != 1 || check[0][0] != "ok") return Damaged(options_, check.empty() ? "unreadable" : check[0][0]);
   QUARRY_ASSIGN_OR_RETURN(
       const StatementResult rows,
-      RunOwn(*connection_, "SELECT transaction_id, home, created FROM branch ORDER BY created, rowid", {}));
+      Ask(*connection_, options_, "SELECT transaction_id, home, created FROM branch ORDER BY created, rowid", {}));
   for (const Row& row : rows.batch.rows) {
     const bool valid = row[0].kind() == ValueKind::kText && row[1].kind() == ValueKind::kText &&
                        row[2].kind() == ValueKind::kInt64;
@@ -102,8 +110,8 @@ absl::Status BranchStore::Store(const StoredBranch& branch, const std::string& c
 absl::StatusOr<std::string> BranchStore::Load(const std::string& transaction_id) {
   QUARRY_RETURN_IF_ERROR(Open());
   QUARRY_ASSIGN_OR_RETURN(const StatementResult rows,
-                          RunOwn(*connection_, "SELECT checksum, changeset FROM branch WHERE transaction_id = ?1",
-                                 {Value::Text(transaction_id)}));
+                          Ask(*connection_, options_, "SELECT checksum, changeset FROM branch WHERE transaction_id = ?1",
+                              {Value::Text(transaction_id)}));
   if (rows.batch.rows.empty()) return Damaged(options_, absl::StrCat("the changes of ", transaction_id, " are missing"));
   const Row& row = rows.batch.rows.front();
   if (row[0].kind() != ValueKind::kInt64 || row[1].kind() != ValueKind::kBytes) {
@@ -120,7 +128,7 @@ absl::Status BranchStore::Remove(const std::string& transaction_id) {
   QUARRY_RETURN_IF_ERROR(Open());
   QUARRY_RETURN_IF_ERROR(connection_->ControlOnce("PRAGMA synchronous=NORMAL"));
   const absl::Status removed =
-      RunOwn(*connection_, "DELETE FROM branch WHERE transaction_id = ?1", {Value::Text(transaction_id)}).status();
+      Ask(*connection_, options_, "DELETE FROM branch WHERE transaction_id = ?1", {Value::Text(transaction_id)}).status();
   const absl::Status full = connection_->ControlOnce("PRAGMA synchronous=FULL");
   // It would store the next branch without a sync.
   if (!full.ok()) connection_.reset();
