@@ -169,8 +169,12 @@ void DyingShards::Kill(int shard, Death death) {
 absl::Status DyingShards::Revive(int shard) {
   const auto at = static_cast<size_t>(shard);
   PostgresCluster& server = *servers_[at];
-  const absl::Status started = server.Start();
-  // It runs where only a backend has died.
+  absl::Status started;
+  // What the dead server has left, its memory and its port, may stay for a moment. It runs where only a backend has died.
+  Eventually([&] {
+    started = server.Start();
+    return started.ok() || absl::IsFailedPrecondition(started);
+  });
   if (!started.ok() && !absl::IsFailedPrecondition(started)) return started;
   absl::Status answered;
   Eventually([&] {
