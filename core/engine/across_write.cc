@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/backend/shard_error.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
-#include "core/engine/scatter.h"
 #include "core/txn/transactions.h"
 
 namespace quarry {

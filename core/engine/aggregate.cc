@@ -2,11 +2,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/backend/shard_error.h"
 #include "core/base/error.h"
 #include "core/base/gather.h"
 #include "core/base/status_macros.h"
 #include "core/engine/engine.h"
-#include "core/engine/scatter.h"
 #include "core/engine/shard_timer.h"
 #include "core/model/check.h"
 #include "core/plan/plan_aggregate.h"

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/backend/shard_error.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/engine/generated_keys.h"

@@ -4,12 +4,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/backend/shard_error.h"
 #include "core/base/error.h"
 #include "core/base/gather.h"
 #include "core/base/status_macros.h"
 #include "core/engine/engine.h"
 #include "core/engine/plan_text.h"
-#include "core/engine/scatter.h"
 #include "core/plan/page_token.h"
 #include "core/plan/route.h"
 

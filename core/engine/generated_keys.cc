@@ -7,8 +7,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "core/backend/shard_error.h"
 #include "core/base/error.h"
-#include "core/engine/scatter.h"
 #include "core/plan/route.h"
 
 namespace quarry {

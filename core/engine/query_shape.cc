@@ -7,30 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "core/plan/compare_sql.h"
 #include "core/routing/stable_hash.h"
 
 namespace quarry {
 namespace {
 
 constexpr size_t kTextBytesMax = 2'000;
-
-const char* OpText(CompareOp op) {
-  switch (op) {
-    case CompareOp::kEqual:
-      return " = ";
-    case CompareOp::kNotEqual:
-      return " <> ";
-    case CompareOp::kLess:
-      return " < ";
-    case CompareOp::kLessOrEqual:
-      return " <= ";
-    case CompareOp::kGreater:
-      return " > ";
-    case CompareOp::kGreaterOrEqual:
-      return " >= ";
-  }
-  return " ? ";
-}
 
 void Append(const Condition& condition, std::string& text);
 
@@ -57,7 +40,7 @@ void Append(const Condition& condition, std::string& text) {
       text += ')';
       return;
     case Condition::Kind::kCompare:
-      absl::StrAppend(&text, condition.column, OpText(condition.op),
+      absl::StrAppend(&text, condition.column, " ", SqlOf(condition.op), " ",
                       condition.other_column.empty() ? "?" : condition.other_column);
       return;
     case Condition::Kind::kIn:

@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/backend/shard_error.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/engine/query_run.h"
-#include "core/engine/scatter.h"
 #include "core/engine/shard_rows.h"
 #include "core/merge/ordered_merge.h"
 #include "core/plan/page_token.h"

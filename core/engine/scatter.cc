@@ -3,9 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "core/base/error.h"
+#include "core/backend/shard_error.h"
 #include "core/base/gather.h"
 #include "core/engine/shard_timer.h"
 
@@ -22,13 +20,6 @@ Async<absl::StatusOr<TaskResult>> RunOn(const Task& task, Backend& shard, const 
 }
 
 }  // namespace
-
-absl::Status OnShard(const absl::Status& status, const std::string& shard) {
-  if (status.ok() || absl::IsInvalidArgument(status)) return WithFact(status, "shard", shard);
-  const std::string message(status.message());
-  if (absl::StrContains(message, absl::StrCat("shard ", shard))) return WithFact(status, "shard", shard);
-  return WithFact(WithMessage(status, absl::StrCat("shard ", shard, ": ", message)), "shard", shard);
-}
 
 absl::Status FirstFailure(const std::vector<absl::StatusOr<TaskResult>>& results) {
   absl::Status first;

@@ -28,7 +28,4 @@ Async<std::vector<absl::StatusOr<TaskResult>>> Scatter(const std::vector<Task>& 
 // The failure to report for the whole: the first that is not a mere consequence of another. OK when all are.
 absl::Status FirstFailure(const std::vector<absl::StatusOr<TaskResult>>& results);
 
-// The status with the shard's name in its message and its facts.
-absl::Status OnShard(const absl::Status& status, const std::string& shard);
-
 }  // namespace quarry

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/plan/compare_sql.h"
 #include "core/plan/filter.h"
 #include "core/plan/lowering.h"
 #include "core/plan/text_prefix.h"
@@ -36,24 +37,6 @@ std::string ForEquality(const ColumnUse& column, std::string_view alias, Dialect
 }
 
 bool IsEquality(CompareOp op) { return op == CompareOp::kEqual || op == CompareOp::kNotEqual; }
-
-const char* OpText(CompareOp op) {
-  switch (op) {
-    case CompareOp::kEqual:
-      return " = ";
-    case CompareOp::kNotEqual:
-      return " <> ";
-    case CompareOp::kLess:
-      return " < ";
-    case CompareOp::kLessOrEqual:
-      return " <= ";
-    case CompareOp::kGreater:
-      return " > ";
-    case CompareOp::kGreaterOrEqual:
-      return " >= ";
-  }
-  return " = ";
-}
 
 // A padded text of PostgreSQL is compared without its trailing spaces, as PostgreSQL itself does.
 Value Unpadded(const ColumnUse& column, const Value& value, Dialect dialect) {
@@ -159,13 +142,13 @@ class PredicateWriter {
     if (predicate.other.has_value()) {
       // Two columns may have two collations, of which PostgreSQL would not choose one.
       const bool by_bytes = dialect_ == Dialect::kSqlite && column.byte_order && predicate.other->byte_order;
-      sql_ << "(" << Expression(column, alias, dialect_, by_bytes) << OpText(predicate.op)
+      sql_ << "(" << Expression(column, alias, dialect_, by_bytes) << " " << SqlOf(predicate.op) << " "
            << Expression(*predicate.other, alias, dialect_, by_bytes) << ")";
       return;
     }
     sql_ << "("
          << (IsEquality(predicate.op) ? ForEquality(column, alias, dialect_) : OrderedColumn(column, alias, dialect_))
-         << OpText(predicate.op);
+         << " " << SqlOf(predicate.op) << " ";
     Bind(column, predicate.values[0]);
     sql_ << ")";
   }

@@ -4,8 +4,8 @@
 #include <deque>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/backend/shard_error.h"
 #include "core/base/error.h"
 #include "core/base/failpoint.h"
 #include "core/base/gather.h"
@@ -27,12 +27,6 @@ CommitEvent::Result ResultOf(const absl::Status& status) {
   // A deadline that ends in the database says nothing of what it has done.
   const bool unknown = absl::IsUnknown(status) || absl::IsDeadlineExceeded(status);
   return unknown ? CommitEvent::Result::kUnknown : CommitEvent::Result::kFailed;
-}
-
-absl::Status OnShard(const absl::Status& status, const std::string& shard) {
-  const std::string message(status.message());
-  if (absl::StrContains(message, absl::StrCat("shard ", shard))) return WithFact(status, "shard", shard);
-  return WithFact(WithMessage(status, absl::StrCat("shard ", shard, ": ", message)), "shard", shard);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/backend/shard_error.h"
 #include "core/base/error.h"
 #include "core/base/gather.h"
 #include "core/base/status_macros.h"
@@ -21,11 +22,6 @@ Step FirstStatement(Dialect dialect) {
   statement.sql = dialect == Dialect::kPostgres ? postgres : sqlite;
   statement.returns_rows = true;
   return step;
-}
-
-absl::Status OnShard(const absl::Status& status, const std::string& shard) {
-  if (status.ok()) return status;
-  return WithFact(WithMessage(status, absl::StrCat("shard ", shard, ": ", std::string(status.message()))), "shard", shard);
 }
 
 Async<absl::StatusOr<std::unique_ptr<Session>>> LeaseOn(ShardParty party, const CallContext& ctx) {
