@@ -9,6 +9,6 @@
 namespace quarry {
 
 // A registry with quarry_build_info in it; other metrics of the process may be added to it.
-std::shared_ptr<prometheus::Registry> MakeRegistry(const std::string& version);
+std::shared_ptr<prometheus::Registry> MakeRegistry(const std::string& version, const std::string& deployment);
 
 }  // namespace quarry

@@ -1,5 +1,6 @@
 #include "server/observe/peer_metrics.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -15,6 +16,9 @@ std::vector<prometheus::MetricFamily> PeerMetrics::Collect() const {
   gateways.type = prometheus::MetricType::Gauge;
   std::array<int, kPeerStates> counts{};
   for (const Peer& peer : peers_.peers()) ++counts[static_cast<size_t>(peer.state)];
+  // It is a gateway also where no address leads back to it, as `quarryctl gateways list` tells.
+  int& self = counts[static_cast<size_t>(PeerState::kSelf)];
+  self = std::max(self, 1);
   for (size_t state = 0; state < kPeerStates; ++state) {
     prometheus::ClientMetric metric;
     metric.label = {{"state", PeerStateName(static_cast<PeerState>(state))}};

@@ -17,6 +17,7 @@
 #include "core/topology/epoch_store.h"
 #include "server/observe/build_info.h"
 #include "server/observe/peer_metrics.h"
+#include "server/observe/process_metrics.h"
 #include "server/service/services.h"
 #include "server/wiring/snapshot_builder.h"
 #include "server/wiring/token_secret.h"
@@ -205,7 +206,8 @@ absl::Status Gateway::Serve() {
   peer_poller_->Start();
   http_ = std::make_unique<HttpServer>(
       HttpOptions(config_), *server_, *board_,
-      std::vector<std::shared_ptr<const prometheus::Collectable>>{MakeRegistry(QUARRY_VERSION), recorder_->metrics(),
+      std::vector<std::shared_ptr<const prometheus::Collectable>>{MakeRegistry(QUARRY_VERSION, config_.deployment),
+                                                                  std::make_shared<ProcessMetrics>(), recorder_->metrics(),
                                                                   shard_metrics_, resolver_metrics_, transaction_metrics_,
                                                                   std::make_shared<CacheMetrics>(cache_shared_),
                                                                   std::make_shared<LockMetrics>(locks_),

@@ -33,7 +33,7 @@ class HttpServerTest : public testing::Test {
     grpc_ = std::make_unique<GrpcServer>(GrpcServerOptions(), table_, nullptr);
     http_ = std::make_unique<HttpServer>(HttpServerOptions(), *grpc_, board_,
                                          std::vector<std::shared_ptr<const prometheus::Collectable>>{
-                                             MakeRegistry("1.2.3")});
+                                             MakeRegistry("1.2.3", "shop")});
     EXPECT_THAT(http_->Start(), IsOk());
     client_ = std::make_unique<httplib::Client>("127.0.0.1", http_->port());
   }

@@ -1,9 +1,14 @@
+#include <fstream>
 #include <sstream>
 
+#include "absl/time/clock.h"
 #include "core/base/error.h"
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
 #include "server/observe/access_log.h"
+#include "server/observe/build_info.h"
+#include "server/observe/peer_metrics.h"
+#include "server/observe/process_metrics.h"
 #include "server/observe/rpc_metrics.h"
 #include "server/observe/shard_board.h"
 #include "server/observe/shard_log.h"
@@ -121,6 +126,51 @@ TEST(ShardMetricsTest, AddsUpObserversAndTheBoard) {
   EXPECT_THAT(text, testing::HasSubstr("quarry_shard_up{shard=\"a\"} 1"));
   EXPECT_THAT(text, testing::HasSubstr("quarry_pool_sessions_leased{shard=\"a\"} 3"));
   EXPECT_THAT(text, testing::HasSubstr("quarry_open_transactions 2"));
+}
+
+TEST(PeerMetricsTest, CountsItselfOnceWhetherOrNotAnAddressLeadsBack) {
+  PeerTable peers({{0xa, "shop", "1.0"}, absl::Seconds(1)});
+  const PeerMetrics metrics(peers);
+  EXPECT_THAT(Text(metrics), testing::HasSubstr("quarry_peers{state=\"self\"} 1"));
+  peers.SetAddresses({"a:1", "b:1"});
+  EXPECT_THAT(Text(metrics), testing::HasSubstr("quarry_peers{state=\"self\"} 1"));
+  EXPECT_THAT(Text(metrics), testing::HasSubstr("quarry_peers{state=\"unasked\"} 2"));
+  peers.Answered("a:1", {0xa, "shop", "1.0"}, kNow);
+  peers.Answered("b:1", {0xb, "shop", "1.0"}, kNow);
+  EXPECT_THAT(Text(metrics), testing::HasSubstr("quarry_peers{state=\"self\"} 1"));
+  EXPECT_THAT(Text(metrics), testing::HasSubstr("quarry_peers{state=\"serving\"} 1"));
+}
+
+TEST(BuildInfoTest, NamesVersionAndDeployment) {
+  const std::string text = Text(*MakeRegistry("1.2.3", "shop"));
+  EXPECT_THAT(text, testing::HasSubstr("version=\"1.2.3\""));
+  EXPECT_THAT(text, testing::HasSubstr("deployment=\"shop\""));
+}
+
+double ProcessMetric(const std::string& name) {
+  for (const prometheus::MetricFamily& family : ProcessMetrics().Collect()) {
+    if (family.name != name) continue;
+    const prometheus::ClientMetric& metric = family.metric.at(0);
+    return family.type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value;
+  }
+  ADD_FAILURE() << "no metric " << name;
+  return 0;
+}
+
+TEST(ProcessMetricsTest, TellsOfThisProcess) {
+  const double cpu = ProcessMetric("process_cpu_seconds_total");
+  while (ProcessMetric("process_cpu_seconds_total") < cpu + 0.02) {
+  }
+  EXPECT_GT(ProcessMetric("process_resident_memory_bytes"), 1e6);
+  EXPECT_GT(ProcessMetric("process_virtual_memory_bytes"), ProcessMetric("process_resident_memory_bytes"));
+  EXPECT_GE(ProcessMetric("process_threads"), 1);
+  const double age = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()) - ProcessMetric("process_start_time_seconds");
+  EXPECT_GT(age, -1);  // The machine's start is told in whole seconds.
+  EXPECT_LT(age, 3600);
+  const double open = ProcessMetric("process_open_fds");
+  const std::ifstream one_more("/proc/self/stat");
+  EXPECT_EQ(ProcessMetric("process_open_fds"), open + 1);
+  EXPECT_GE(ProcessMetric("process_max_fds"), open);
 }
 
 class AccessLogTest : public testing::Test {
