@@ -28,6 +28,9 @@ prints() {
 
 ends_with 0 health
 prints serving
+ends_with 0 health --live
+prints 'live, serving'
+ends_with 7 --address 127.0.0.1:1 --timeout 1s health --live
 ends_with 0 shards list
 prints primary
 ends_with 0 gateways list

@@ -105,6 +105,18 @@ TEST_F(CommandsTest, EndsWithTheExitCodeOfTheError) {
   EXPECT_EQ(Run({"insert", "orders", "customer_id=1"}), kExitConflict);
 }
 
+TEST_F(CommandsTest, LivenessIsAnyAnswerAndAsksNothingElse) {
+  EXPECT_EQ(Run({"health", "--live"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "live, serving\n");
+  server_.set_serving(false);
+  EXPECT_EQ(Run({"health", "--live"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "live, not serving\n");
+  EXPECT_EQ(Run({"health", "--live", "-o", "json"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "{\"live\": true, \"serving\": false}\n");
+  EXPECT_EQ(server_.calls(), std::vector<std::string>(3, "Check"));
+  EXPECT_EQ(Run({"--address", "127.0.0.1:1", "--timeout", "1s", "health", "--live"}), kExitUnavailable) << out_;
+}
+
 TEST_F(CommandsTest, WritesTypedColumnsAndSplitsTheKeyOfAnUpdate) {
   EXPECT_EQ(Run({"insert", "orders", "customer_id=1", "order_id=2", "total=1.50", "status:=null",
                  "-o", "json"}),
