@@ -42,7 +42,7 @@ class ClientsFaultTest : public GatewayTest {
   std::mt19937_64 random_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Backends, ClientsFaultTest, testing::Values(Setup{Kind::kSqlite, 2}, Setup{Kind::kPostgres, 2}),
+INSTANTIATE_TEST_SUITE_P(Backends, ClientsFaultTest, testing::ValuesIn(SetupsOr({{Kind::kSqlite, 2}, {Kind::kPostgres, 2}})),
                          SetupName);
 
 TEST_P(ClientsFaultTest, RetriedWritesHaveTheirEffectExactlyOnceHoweverOftenTheConnectionIsCut) {

@@ -169,7 +169,7 @@ TEST_F(GatedShardTest, ReferenceWritesThatAreCutEndTheSameOnEveryShard) {
   for (int round = 0; round < 25; ++round) {
     SCOPED_TRACE(round);
     const std::string code = absl::StrCat("c", round);
-    const auto bytes = static_cast<int64_t>(random() % 1500);
+    const auto bytes = static_cast<int64_t>(random() % 3000);
     random() % 2 == 0 ? gate_->CutAfterBytesToServer(bytes) : gate_->CutAfterBytesToClient(bytes);
     const absl::Status status = client().Insert("countries", {{"code", code}, {"name", code}}).status();
     gate_->Open();
@@ -305,7 +305,7 @@ TEST(KilledShardTest, AServerThatIsKilledUnderWritesLosesNothingThatWasAcknowled
 }
 
 class BothKinds : public testing::TestWithParam<Setup> {};
-INSTANTIATE_TEST_SUITE_P(Backends, BothKinds, testing::Values(Setup{Kind::kSqlite, 2}, Setup{Kind::kPostgres, 2}), SetupName);
+INSTANTIATE_TEST_SUITE_P(Backends, BothKinds, testing::ValuesIn(SetupsOr({{Kind::kSqlite, 2}, {Kind::kPostgres, 2}})), SetupName);
 
 TEST_P(BothKinds, AFullPoolIsToldApartFromAShardThatIsDown) {
   GatewaySettings settings;
@@ -336,7 +336,7 @@ TEST_P(BothKinds, AFullPoolIsToldApartFromAShardThatIsDown) {
   EXPECT_TRUE(gateway->SettlesToNoSessions());
 }
 
-TEST_P(BothKinds, ASchemaThatDiffersOnOneShardIsReportedColumnByColumnAndServedOnceMended) {
+TEST_P(BothKinds, ASchemaThatDiffersIsReportedColumnByColumnAndServedOnceMended) {
   GatewaySettings settings;
   settings.more_schema = [](int shard) -> std::string {
     if (shard == 0) return "";
@@ -357,10 +357,17 @@ TEST_P(BothKinds, ASchemaThatDiffersOnOneShardIsReportedColumnByColumnAndServedO
                           "PRIMARY KEY (country, state, id))",
                           "ALTER TABLE documents DROP COLUMN pages", "DROP TABLE tickets",
                           "CREATE TABLE tickets(number BIGINT NOT NULL PRIMARY KEY, title TEXT)"}) {
-    ASSERT_THAT(ReadAll(gateway->raw().OnShard(SqlOn(1, sql, {}, true), Soon())).status, IsOk()) << sql;
+    for (int shard = 1; shard < GetParam().shards; ++shard) {
+      ASSERT_THAT(ReadAll(gateway->raw().OnShard(SqlOn(shard, sql, {}, true), Soon())).status, IsOk()) << sql;
+    }
   }
   EXPECT_TRUE(Eventually([&] { return gateway->client().Get("customers", {1}).status().code() == absl::StatusCode::kNotFound; }));
-  EXPECT_THAT(gateway->client().Insert("customers", {{"id", 1}, {"name", "n"}}), IsOk());
+  // Each loop takes the tables over for itself, so the next call may still meet the old ones.
+  absl::Status inserted;
+  EXPECT_TRUE(Eventually([&] {
+    inserted = gateway->client().Insert("customers", {{"id", 1}, {"name", "n"}}).status();
+    return inserted.ok();
+  })) << inserted;
   EXPECT_TRUE(gateway->SettlesToNoSessions());
 }
 

@@ -30,10 +30,34 @@ class BadInputTest : public GatewayTest {
     }
     GatewayTest::TearDown();
   }
+  void RefuseKeysOfTheWrongForm() {
+    EXPECT_THAT(client().Get("customers", {}), StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(client().Get("customers", {1, 2}), StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(client().Get("customers", {nullptr}), StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(client().Get("customers", {"1"}), StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(client().Get("orders", {1}), StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(client().Get("orders", Key::ByName({{"customer_id", 1}})), StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(client().Get("orders", Key::ByName({{"customer_id", 1}, {"order_id", nullptr}})), InvalidAt("key.order_id"));
+    EXPECT_THAT(client().Insert("customers", {{"name", "no key"}}), InvalidAt("record.id"));
+    EXPECT_THAT(client().Insert("customers", {{"id", nullptr}, {"name", "null key"}}), InvalidAt("record.id"));
+    EXPECT_THAT(client().Upsert("orders", {{"order_id", 1}}), InvalidAt("record.customer_id"));
+    EXPECT_THAT(client().Update("customers", {1}, {}), InvalidAt("record"));
+    EXPECT_THAT(client().Update("customers", {1}, {{"id", 2}}),
+                Fails(absl::StatusCode::kInvalidArgument, reason::kShardKeyImmutable));
+    v1::GetRequest both;
+    both.set_table("customers");
+    *both.mutable_key() = Key({1}).proto();
+    (*both.mutable_key()->mutable_columns())["id"] = Value(1).proto();
+    EXPECT_THAT(raw().Get(both, Soon()), StatusIs(absl::StatusCode::kInvalidArgument));
+    v1::GetRequest unset;
+    unset.set_table("customers");
+    unset.mutable_key()->add_values();
+    EXPECT_THAT(raw().Get(unset, Soon()), InvalidAt("key.values[0]"));
+  }
   const int64_t id_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Backends, BadInputTest, testing::Values(Setup{Kind::kSqlite, 4}, Setup{Kind::kPostgres, 4}),
+INSTANTIATE_TEST_SUITE_P(Backends, BadInputTest, testing::ValuesIn(SetupsOr({{Kind::kSqlite, 4}, {Kind::kPostgres, 4}})),
                          SetupName);
 
 bool Suggests(const absl::Status& status, const std::string& name) {
@@ -68,30 +92,12 @@ TEST_P(BadInputTest, UnknownNamesAreNamedAndABetterOneIsSuggested) {
 
 TEST_P(BadInputTest, KeysOfTheWrongFormAreRefusedBeforeAnySql) {
   const auto statements = [this] { return gateway_.Metric("quarry_shard_calls_total").value_or(0); };
-  const double before = statements();
-  EXPECT_THAT(client().Get("customers", {}), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(client().Get("customers", {1, 2}), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(client().Get("customers", {nullptr}), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(client().Get("customers", {"1"}), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(client().Get("orders", {1}), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(client().Get("orders", Key::ByName({{"customer_id", 1}})), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(client().Get("orders", Key::ByName({{"customer_id", 1}, {"order_id", nullptr}})), InvalidAt("key.order_id"));
-  EXPECT_THAT(client().Insert("customers", {{"name", "no key"}}), InvalidAt("record.id"));
-  EXPECT_THAT(client().Insert("customers", {{"id", nullptr}, {"name", "null key"}}), InvalidAt("record.id"));
-  EXPECT_THAT(client().Upsert("orders", {{"order_id", 1}}), InvalidAt("record.customer_id"));
-  EXPECT_THAT(client().Update("customers", {1}, {}), InvalidAt("record"));
-  EXPECT_THAT(client().Update("customers", {1}, {{"id", 2}}),
-              Fails(absl::StatusCode::kInvalidArgument, reason::kShardKeyImmutable));
-  v1::GetRequest both;
-  both.set_table("customers");
-  *both.mutable_key() = Key({1}).proto();
-  (*both.mutable_key()->mutable_columns())["id"] = Value(1).proto();
-  EXPECT_THAT(raw().Get(both, Soon()), StatusIs(absl::StatusCode::kInvalidArgument));
-  v1::GetRequest unset;
-  unset.set_table("customers");
-  unset.mutable_key()->add_values();
-  EXPECT_THAT(raw().Get(unset, Soon()), InvalidAt("key.values[0]"));
-  EXPECT_EQ(statements(), before);
+  // The gateway has work of its own now and then, which counts too; that does not meet every attempt.
+  EXPECT_TRUE(Eventually([&] {
+    const double before = statements();
+    RefuseKeysOfTheWrongForm();
+    return statements() == before;
+  })) << "SQL was run";
 }
 
 TEST_P(BadInputTest, EveryBadFieldOfARequestIsListedAtOnce) {

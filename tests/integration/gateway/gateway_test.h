@@ -1,4 +1,5 @@
-// The fixture of the gateway's integration tests: each runs with both kinds of database and with 2, 4 and 8 shards.
+// The fixture of the gateway's integration tests: each runs with both kinds of database and with 2, 4 and 8
+// shards, or on the one cluster that SetupsOr is told.
 #pragma once
 
 #include <string>
@@ -48,8 +49,8 @@ inline std::string SetupName(const testing::TestParamInfo<Setup>& info) { return
   class suite : public GatewayTest {};                                                                        \
   INSTANTIATE_TEST_SUITE_P(                                                                                   \
       Backends, suite,                                                                                        \
-      testing::Values(Setup{Kind::kSqlite, 2}, Setup{Kind::kSqlite, 4}, Setup{Kind::kSqlite, 8},              \
-                      Setup{Kind::kPostgres, 2}, Setup{Kind::kPostgres, 4}, Setup{Kind::kPostgres, 8}),       \
+      testing::ValuesIn(SetupsOr({{Kind::kSqlite, 2}, {Kind::kSqlite, 4}, {Kind::kSqlite, 8},                 \
+                                  {Kind::kPostgres, 2}, {Kind::kPostgres, 4}, {Kind::kPostgres, 8}})),        \
       SetupName)
 
 // True when the error lists the field among its violations.

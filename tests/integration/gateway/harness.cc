@@ -1,6 +1,8 @@
 #include "tests/integration/gateway/harness.h"
 
 #include <atomic>
+#include <cstdlib>
+#include <iostream>
 #include <map>
 #include <mutex>
 #include <random>
@@ -100,9 +102,11 @@ class Shared final : public testing::Environment {
   void TearDown() override {
     gateways.clear();
     cluster.reset();
+    replicated.reset();
   }
   std::map<std::string, std::unique_ptr<TestGateway>> gateways;
   std::unique_ptr<PostgresCluster> cluster;
+  std::unique_ptr<ReplicatedServers> replicated;
 };
 
 // Registered before main, as gtest asks; gtest owns it.
@@ -116,7 +120,26 @@ std::string NewDatabaseName() {
 }  // namespace
 
 std::string NameOf(const Setup& setup) {
-  return absl::StrCat(setup.kind == Kind::kSqlite ? "sqlite" : "postgres", setup.shards);
+  return absl::StrCat(setup.kind == Kind::kSqlite ? "sqlite" : setup.replicated ? "replicated" : "postgres",
+                      setup.shards);
+}
+
+std::vector<Setup> SetupsOr(std::vector<Setup> usual) {
+  const char* database = std::getenv("QUARRY_TEST_DATABASE");
+  const char* shards = std::getenv("QUARRY_TEST_SHARDS");
+  if (database == nullptr && shards == nullptr) return usual;
+  const std::string name = database == nullptr ? "" : database;
+  Setup setup;
+  setup.kind = name == "sqlite" ? Kind::kSqlite : Kind::kPostgres;
+  setup.replicated = name == "replicated";
+  // A run of another setup than the one that was asked for would look like a good one.
+  if ((name != "sqlite" && name != "postgres" && name != "replicated") || shards == nullptr ||
+      !absl::SimpleAtoi(shards, &setup.shards) || setup.shards < 2) {
+    std::cerr << "QUARRY_TEST_DATABASE=\"" << name << "\" QUARRY_TEST_SHARDS=\"" << (shards == nullptr ? "" : shards)
+              << "\": set both, to sqlite, postgres or replicated and to a number from 2, or neither" << std::endl;
+    std::exit(2);
+  }
+  return {setup};
 }
 
 PostgresCluster& Postgres() {
@@ -131,6 +154,19 @@ PostgresCluster& Postgres() {
     shared->cluster = *std::move(cluster);
   }
   return *shared->cluster;
+}
+
+ReplicatedServers& Replicated(int pairs) {
+  if (shared->replicated == nullptr || shared->replicated->pairs() < pairs) {
+    shared->replicated.reset();
+    absl::StatusOr<std::unique_ptr<ReplicatedServers>> servers = ReplicatedServers::Start(pairs);
+    if (!servers.ok()) {
+      ADD_FAILURE() << servers.status();
+      std::abort();
+    }
+    shared->replicated = *std::move(servers);
+  }
+  return *shared->replicated;
 }
 
 std::string SchemaSql(Kind kind) {
@@ -187,13 +223,16 @@ absl::Status TestGateway::CreateDatabases() {
       continue;
     }
     PostgresCluster* cluster = settings_.cluster_of_shard ? settings_.cluster_of_shard(shard) : nullptr;
-    if (cluster == nullptr) cluster = &Postgres();
+    if (cluster == nullptr) cluster = setup_.replicated ? &Replicated(setup_.shards).primary(shard) : &Postgres();
     const std::string name = NewDatabaseName();
     QUARRY_RETURN_IF_ERROR(cluster->CreateDatabase(name).status());
     QUARRY_RETURN_IF_ERROR(cluster->Run(name, SchemaSql(kind) + more));
     const int port = settings_.port_of_shard ? settings_.port_of_shard(shard) : 0;
+    const std::string replicas =
+        setup_.replicated ? absl::StrCat(", replicas: [\"", Replicated(setup_.shards).standby_conninfo(shard, name), "\"]")
+                          : "";
     places.push_back(absl::StrCat("{postgres: {primary: \"", cluster->ConninfoAt(name, port > 0 ? port : cluster->port()),
-                                  "\"}}"));
+                                  "\"", replicas, "}}"));
   }
   yaml_ = ConfigYaml(data_.path(), places);
   return absl::OkStatus();

@@ -16,6 +16,7 @@
 #include "client/connection.h"
 #include "server/wiring/gateway.h"
 #include "tests/support/postgres/postgres_cluster.h"
+#include "tests/support/postgres/replicated_servers.h"
 #include "tests/support/temp_directory.h"
 
 namespace quarry::gateway_test {
@@ -25,9 +26,13 @@ enum class Kind { kSqlite, kPostgres };
 struct Setup {
   Kind kind = Kind::kSqlite;
   int shards = 2;
+  bool replicated = false;  // PostgreSQL: each shard is a server of its own with a synchronous standby.
 };
-// "sqlite4", for names of tests and databases.
+// "sqlite4", "replicated2", for names of tests and databases.
 std::string NameOf(const Setup& setup);
+// What a parameterised test runs on: these, or the one setup that QUARRY_TEST_DATABASE (sqlite, postgres or replicated)
+// and QUARRY_TEST_SHARDS name.
+std::vector<Setup> SetupsOr(std::vector<Setup> usual);
 
 struct GatewaySettings {
   std::vector<std::string> overrides;  // As --set: "limits.batch_items=10".
@@ -46,6 +51,8 @@ struct GatewaySettings {
 
 // The PostgreSQL server of this test binary; stops after its gateways.
 PostgresCluster& Postgres();
+// Pairs of a primary and its standby, at least so many; stop after the gateways as well.
+ReplicatedServers& Replicated(int pairs);
 
 // The schema of one shard.
 std::string SchemaSql(Kind kind);

@@ -268,7 +268,7 @@ TEST_P(ModelTest, RandomCallsGiveWhatAMapWouldGive) {
   for (const int64_t id : ids_) ASSERT_EQ(CopiesOf(id), rows_.count(id) > 0 ? 1 : 0) << id;
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, ModelTest, testing::Values(Setup{Kind::kSqlite, 4}, Setup{Kind::kPostgres, 4}),
+INSTANTIATE_TEST_SUITE_P(Backends, ModelTest, testing::ValuesIn(SetupsOr({{Kind::kSqlite, 4}, {Kind::kPostgres, 4}})),
                          SetupName);
 
 }  // namespace

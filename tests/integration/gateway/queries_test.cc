@@ -29,7 +29,7 @@ class QueriesTest : public GatewayTest {
   static Filter Named(const std::string& mark) { return Filter("name = @name", {{"name", mark}}); }
 };
 INSTANTIATE_TEST_SUITE_P(Backends, QueriesTest,
-                         testing::Values(Setup{Kind::kSqlite, 4}, Setup{Kind::kPostgres, 4}), SetupName);
+                         testing::ValuesIn(SetupsOr({{Kind::kSqlite, 4}, {Kind::kPostgres, 4}})), SetupName);
 
 TEST_P(QueriesTest, AQueryMergesTheShardsIntoOneOrder) {
   const std::string mark = AddGroup(23);

@@ -60,7 +60,7 @@ class QueryStreamsTest : public GatewayTest {
   std::mt19937_64 random_;
 };
 INSTANTIATE_TEST_SUITE_P(Backends, QueryStreamsTest,
-                         testing::Values(Setup{Kind::kSqlite, 4}, Setup{Kind::kPostgres, 4}), SetupName);
+                         testing::ValuesIn(SetupsOr({{Kind::kSqlite, 4}, {Kind::kPostgres, 4}})), SetupName);
 
 TEST_P(QueryStreamsTest, AReaderWhoseConnectionIsCutGetsEveryRowOnce) {
   constexpr int kRows = 60;

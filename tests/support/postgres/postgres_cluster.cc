@@ -160,11 +160,18 @@ absl::StatusOr<std::unique_ptr<PostgresCluster>> PostgresCluster::Create(const P
   return started;
 }
 
+std::unique_ptr<PostgresCluster> PostgresCluster::At(int port) {
+  std::unique_ptr<PostgresCluster> cluster(new PostgresCluster({}, ""));
+  cluster->port_ = port;
+  return cluster;
+}
+
 PostgresCluster::~PostgresCluster() {
   if (postmaster_ != 0) {
     Kill(SIGCONT);
     Stop(StopMode::kImmediate).IgnoreError();
   }
+  if (folder_.empty()) return;
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
 }

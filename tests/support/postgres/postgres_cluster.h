@@ -29,6 +29,8 @@ class PostgresCluster {
   static absl::StatusOr<std::unique_ptr<PostgresCluster>> Create(const PostgresClusterOptions& options = {});
   // The one of this test binary, made at first use and stopped after the last test. Databases in it serve as shards.
   static PostgresCluster& Shared();
+  // Somebody else's server on this port, whose superuser is postgres too. It is neither started nor stopped here.
+  static std::unique_ptr<PostgresCluster> At(int port);
 
   PostgresCluster(const PostgresCluster&) = delete;
   PostgresCluster& operator=(const PostgresCluster&) = delete;
