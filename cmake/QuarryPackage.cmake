@@ -1,0 +1,10 @@
+# Read by cpack before each generator: the packages differ in what they hold and where it goes.
+if(CPACK_GENERATOR STREQUAL "DEB")
+  set(CPACK_COMPONENTS_ALL quarry debian)
+  set(CPACK_SET_DESTDIR ON)
+  set(CPACK_INSTALL_PREFIX /usr)
+else()
+  set(CPACK_COMPONENT_INCLUDE_TOPLEVEL_DIRECTORY ON)
+  set(CPACK_COMPONENTS_ALL quarry tarball)
+  set(CPACK_PACKAGE_FILE_NAME quarry-${CPACK_PACKAGE_VERSION}-linux-${CPACK_QUARRY_ARCH})
+endif()
