@@ -35,7 +35,7 @@ struct ClientOptions {
   // "unix:/run/quarry.sock".
   std::string address = "127.0.0.1:7400";
   // nullptr means no encryption.
-  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  std::shared_ptr<grpc::ChannelCredentials> credentials = {};
   // Connections; calls take turns over them.
   int channels = 2;
   // Deadline of each call that does not bring its own, retries included.
@@ -43,7 +43,7 @@ struct ClientOptions {
   // Connect waits this long for the first connection and fails with UNAVAILABLE without one. Zero:
   // does not wait; the first call connects.
   absl::Duration connect_timeout = absl::ZeroDuration();
-  RetryOptions retry;
+  RetryOptions retry = {};
 };
 
 // A lock and the token of its grant: a shard that has seen a higher one refuses the write with

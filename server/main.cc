@@ -98,7 +98,7 @@ void ShowWhatToTry(const quarry::Gateway& gateway) {
             << "  build/release/bin/quarryctl sql --all \"SELECT count(*) FROM orders\"\n\n"
             << "  curl -s " << http << "/quarry.v1.DataService/Get -H 'content-type: application/json' \\\n"
             << "    -d '{\"table\": \"customers\", \"key\": {\"values\": [{\"int64Value\": \"42\"}]}}'\n\n"
-            << "  examples/quickstart/python.sh " << grpc << "\n\n"
+            << "In Python, Node, Go, Java or C++: docs/languages.md\n\n"
             << "Ctrl-C drains and stops it.\n"
             << std::flush;
 }

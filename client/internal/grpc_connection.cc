@@ -360,6 +360,8 @@ absl::Status CheckOptions(const ClientOptions& options) {
 
 grpc::ChannelArguments ChannelArgumentsFor() {
   grpc::ChannelArguments arguments;
+  // A name with several addresses: calls go to all of them, as in the published service config.
+  arguments.SetLoadBalancingPolicyName("round_robin");
   // Channels with equal arguments would share one connection, and the pool would be none.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);

@@ -81,6 +81,19 @@ TEST(ConnectionTest, AConnectionMayTakeLongerThanARetryWaits) {
   EXPECT_THAT(client->GetTable("orders").status(), IsOk());
 }
 
+TEST(ConnectionTest, CallsGoToAllAddressesOfAName) {
+  ScriptedServer servers[2];
+  auto client = Client::Connect(
+      {.address = absl::StrCat("ipv4:", servers[0].address(), ",", servers[1].address()), .channels = 1});
+  ASSERT_THAT(client, IsOk());
+  // The second connection comes a moment after the first.
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (servers[0].calls().empty() || servers[1].calls().empty()) {
+    ASSERT_LT(absl::Now(), deadline) << "one of two servers got every call";
+    ASSERT_THAT((*client)->Get("orders", {7, 1}), IsOk());
+  }
+}
+
 TEST_F(ClientTest, ReadsARowByKey) {
   ASSERT_OK_AND_ASSIGN(const ReadResult row, client_->Get("orders", {42, 7}));
   EXPECT_EQ(row.record["customer_id"].AsInt64(), 42);

@@ -66,6 +66,7 @@ class ScriptedServer final : public v1::DataService::Service,
     absl::MutexLock lock(&mutex_);
     return request_ids_;
   }
+  void set_serving(bool serving) { serving_ = serving; }
   void set_table(v1::Table table) { table_ = std::move(table); }
   // Decides about each mutation of a BatchWrite that is not stored yet; OK applies it.
   void set_on_mutation(std::function<absl::Status(const v1::Mutation&)> on_mutation) {
@@ -263,7 +264,8 @@ class ScriptedServer final : public v1::DataService::Service,
 
   grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest*,
                      grpc::health::v1::HealthCheckResponse* reply) override {
-    reply->set_status(grpc::health::v1::HealthCheckResponse::SERVING);
+    reply->set_status(serving_ ? grpc::health::v1::HealthCheckResponse::SERVING
+                               : grpc::health::v1::HealthCheckResponse::NOT_SERVING);
     return ToGrpc(Answer("Check"));
   }
 
@@ -281,6 +283,7 @@ class ScriptedServer final : public v1::DataService::Service,
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
   // Set before the first call.
+  bool serving_ = true;
   v1::Table table_;
   std::vector<v1::OnAllShardsResponse> events_;
   std::function<absl::Status(const v1::Mutation&)> on_mutation_;
