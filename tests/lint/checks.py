@@ -1,5 +1,6 @@
 """The house rules that a machine can check. Each check takes a Tree and returns Violations."""
 
+import itertools
 import posixpath
 import re
 
@@ -127,18 +128,16 @@ def check_metrics_are_documented(tree):
 
 
 def check_markdown_links(tree):
-    """Relative links lead to a file or folder of the tree; anchors to a heading of the page."""
-    paths = set(tree.files)
+    """Relative links and pictures lead to a file or folder of the tree; anchors to a heading of the page."""
+    paths = set(tree.files) | tree.others
     for path in list(paths):
         while path := posixpath.dirname(path):
             paths.add(path)
-    paths |= {"LICENSE", ".clang-format", ".clang-tidy", ".editorconfig"}
     violations = []
     for path, text in sorted(tree.files.items()):
         if not path.endswith(".md"):
             continue
-        prose = re.sub(r"```.*?```", lambda m: "\n" * m.group(0).count("\n"), text, flags=re.DOTALL)
-        for line, match in matches(prose, r"\]\(([^)\s]+)\)"):
+        for line, match in matches(_prose(text), r"\]\(([^)\s]+)\)"):
             target, _, anchor = match.group(1).partition("#")
             if re.match(r"[a-z]+:", target):
                 continue
@@ -150,11 +149,18 @@ def check_markdown_links(tree):
     return violations
 
 
+def _prose(text):
+    """A page without its code blocks; line numbers stay."""
+    return re.sub(r"```.*?```", lambda m: "\n" * m.group(0).count("\n"), text, flags=re.DOTALL)
+
+
 def _anchors(text):
+    """Of a page's headings; one that comes again gets -1, -2, …"""
     anchors = set()
-    for _, match in matches(text, r"^#+\s+(.+?)\s*$"):
-        heading = re.sub(r"[^\w\- ]", "", match.group(1).lower())
-        anchors.add(heading.replace(" ", "-"))
+    for _, match in matches(_prose(text), r"^#+\s+(.+?)\s*$"):
+        heading = re.sub(r"[^\w\- ]", "", match.group(1).lower()).replace(" ", "-")
+        numbered = (f"{heading}-{number}" for number in itertools.count(1))
+        anchors.add(next(name for name in itertools.chain([heading], numbered) if name not in anchors))
     return anchors
 
 

@@ -124,6 +124,11 @@ class ChecksTest(unittest.TestCase):
         self.finds(check, {"README.md": "[a](docs/none.md)\n"})
         self.finds(check, page | {"README.md": "[a](docs/a.md#three-words)\n"})
         self.finds(check, {"README.md": "```\n[a](none.md)\n```\n"}, 0)
+        self.finds(check, {"README.md": "[a](#note)\n```sh\n# note\n```\n"})  # A comment is no heading.
+        self.finds(check, {"README.md": "# A\n# A\n[a](#a-1)\n"}, 0)
+        self.finds(check, {"README.md": "# A\n[a](#a-1)\n"})
+        self.assertEqual(check(Tree({"README.md": "![a](docs/a.png)\n"}, others=["docs/a.png"])), [])
+        self.finds(check, {"README.md": "![a](docs/a.png)\n"})
 
 
 if __name__ == "__main__":

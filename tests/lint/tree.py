@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SKIPPED_FOLDERS = {".git", "build", "data", "node_modules", "__pycache__", ".ccache", ".cache", "third_party"}
-TEXT_ENDINGS = (".h", ".cc", ".c", ".py", ".js", ".proto", ".md", ".txt", ".cmake", ".yml", ".yaml", ".sh", ".json", ".sql", ".html")
+TEXT_ENDINGS = (".h", ".cc", ".c", ".py", ".js", ".go", ".mod", ".java", ".xml", ".proto", ".md", ".txt", ".cmake", ".yml", ".yaml", ".sh", ".json", ".sql", ".html")
 TEXT_NAMES = {"dev", "run", "Dockerfile"}
 
 
@@ -20,26 +20,27 @@ class Violation(NamedTuple):
 
 
 class Tree:
-    """`files` maps paths from the root, with forward slashes, to texts."""
+    """`files` maps paths from the root, with forward slashes, to texts; `others` are paths of files that are not text."""
 
-    def __init__(self, files):
-        self.files = files
+    def __init__(self, files, others=()):
+        self.files, self.others = files, set(others)
 
     @staticmethod
     def from_disk(root=ROOT):
-        files = {}
+        files, others = {}, set()
         for folder, names, leaves in os.walk(root):
             names[:] = sorted(name for name in names if name not in SKIPPED_FOLDERS)
             for leaf in sorted(leaves):
-                if not leaf.endswith(TEXT_ENDINGS) and leaf not in TEXT_NAMES:
-                    continue
                 path = os.path.join(folder, leaf)
+                if not leaf.endswith(TEXT_ENDINGS) and leaf not in TEXT_NAMES:
+                    others.add(os.path.relpath(path, root).replace(os.sep, "/"))
+                    continue
                 try:
                     with open(path, encoding="utf-8") as file:
                         files[os.path.relpath(path, root).replace(os.sep, "/")] = file.read()
                 except FileNotFoundError:
                     continue  # A dangling link or a file that is just being replaced.
-        return Tree(files)
+        return Tree(files, others)
 
     def under(self, *folders, endings=(".h", ".cc")):
         """(path, text) of files below the folders, in order."""
