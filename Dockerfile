@@ -34,7 +34,6 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Quarry" \
       org.opencontainers.image.description="Open data gateway: one gRPC service over many PostgreSQL or SQLite shards" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.documentation="/usr/share/quarry" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 

@@ -43,9 +43,11 @@ quarry::ConfigOptions OptionsOf(const Flags& flags) {
   options.overrides = flags.set;
   options.environment = quarry::ProcessEnvironment();
   // Read elsewhere: by the flags below, by clients, by ./dev, by tests.
-  options.environment_ignored = {"QUARRY_CONFIG",       "QUARRY_ADDRESS", "QUARRY_HTTP",
-                                 "QUARRY_JOBS",         "QUARRY_TEST_JOBS", "QUARRY_SKIP_INSTALL",
-                                 "QUARRY_SEED",         "QUARRY_DIFFERENTIAL_QUERIES", "QUARRY_FAILPOINTS"};
+  options.environment_ignored = {"QUARRY_CONFIG",      "QUARRY_ADDRESS",       "QUARRY_HTTP",
+                                 "QUARRY_JOBS",        "QUARRY_SKIP_INSTALL",  "QUARRY_SEED",
+                                 "QUARRY_FAILPOINTS",  "QUARRY_TEST_JOBS",     "QUARRY_TEST_SEED",
+                                 "QUARRY_TEST_SHARDS", "QUARRY_TEST_DATABASE", "QUARRY_DIFFERENTIAL_QUERIES",
+                                 "QUARRY_BANK_READS",  "QUARRY_KILL_ROUNDS",   "QUARRY_SIM_SEEDS"};
   return options;
 }
 

@@ -1,4 +1,4 @@
-"""How Grafana's JSON (schema of Grafana 10 and 11) spells a dashboard: its panels, their places, its variables."""
+"""How Grafana's JSON (schema of Grafana 10, 11 and 12) spells a dashboard: its panels, their places, its variables."""
 
 import json
 

@@ -8,7 +8,8 @@ RATE = "[$__rate_interval]"
 OURS = 'grpc_code=~"Unavailable|Unknown|Internal|DataLoss|DeadlineExceeded|ResourceExhausted"'
 THEIRS = 'grpc_code!~"OK|Unavailable|Unknown|Internal|DataLoss|DeadlineExceeded|ResourceExhausted"'
 SHARD_FAULT = 'code=~"Unavailable|Unknown|Internal|DataLoss|DeadlineExceeded|ResourceExhausted", kind!="ping"'
-BY_KEY = 'grpc_service="quarry.v1.DataService", grpc_method=~"Get|BatchGet|Insert|Update|Upsert|Delete|BatchWrite"'
+BY_KEY = 'grpc_service="quarry.v1.DataService", grpc_method=~"Get|BatchGet|Insert|Update|Upsert|Delete"'
+OBJECTIVE = 'grpc_service=~"quarry[.]v1[.](Data|Transaction|Shard)Service"'
 QUERIES = ('grpc_service=~"quarry[.]v1[.](Data|Shard)Service", '
            'grpc_method=~"List|Query|Aggregate|UpdateWhere|DeleteWhere|OnShard|OnAllShards"')
 SHARD_STATES = [(0, 0.001, "down", RED), (0.001, 0.999, "some gateways reach it", ORANGE), (0.999, 1, "up", "green")]
@@ -34,8 +35,9 @@ def gauge(metric, by, labels=GATEWAY, how="sum"):
 
 
 def failed_share():
-    everything = rate("grpc_server_handled_total", "")
-    return f"({rate('grpc_server_handled_total', '', more=OURS)} or 0 * {everything}) / {everything}"
+    everything = rate("grpc_server_handled_total", "", more=OBJECTIVE)
+    failed = rate("grpc_server_handled_total", "", more=f"{OBJECTIVE}, {OURS}")
+    return f"({failed} or 0 * {everything}) / {everything}"
 
 
 def burn(kind, budget):
@@ -100,7 +102,7 @@ def shards():
             lines("Calls on shards", "Calls on each shard, a second, without the gateways' own pings.", "ops",
                   (rate("quarry_shard_calls_total", "shard", SHARD, 'kind!="ping"'), "{{shard}}")),
             lines("Calls by kind", "The same over all chosen shards, by kind of call.", "ops",
-                  (rate("quarry_shard_calls_total", "kind", SHARD), "{{kind}}"), stack=True),
+                  (rate("quarry_shard_calls_total", "kind", SHARD, 'kind!="ping"'), "{{kind}}"), stack=True),
             lines("Statements", "Statements that each database ran, a second.", "ops",
                   (rate("quarry_statements_total", "shard", SHARD), "{{shard}}")),
             lines("Calls under way", "How many calls each shard has at a time, on average: the time of its calls, a second.", "none",

@@ -130,7 +130,8 @@ CASES = {
     "QuarryRecoveryStuck": Case(
         30, A, {series("quarry_recovery_sweeps_total", A): "500x60"},
         [{series("quarry_recovery_sweeps_total", A): "0+60x60"},
-         {series("quarry_recovery_sweeps_total", A): "1x9 2x9 3x9 4x30"}]),  # The longest interval there is.
+         {series("quarry_recovery_sweeps_total", A): "1x9 2x9 3x9 4x30"},  # The longest interval there is.
+         {series("quarry_recovery_sweeps_total", A): "_x23 1x30"}]),  # It has just started.
     "QuarryTransactionContradicted": Case(
         5, HERE, {series("quarry_commit_troubles_total", A, kind="contradicted"): "0 0 1x30"},
         [{series("quarry_commit_troubles_total", A, kind="contradicted"): "2x30",
