@@ -15,9 +15,9 @@ const char* SqlOf(CompareOp op) {
     case CompareOp::kGreater:
       return ">";
     case CompareOp::kGreaterOrEqual:
-      return ">=";
+      break;
   }
-  return "=";
+  return ">=";
 }
 
 }  // namespace quarry

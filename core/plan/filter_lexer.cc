@@ -54,9 +54,9 @@ std::string Describe(const FilterToken& token) {
     case FilterToken::Kind::kParam:
       return absl::StrCat("@", Shown(token.text));
     case FilterToken::Kind::kSymbol:
-      return absl::StrCat("\"", token.text, "\"");
+      break;
   }
-  return "";
+  return absl::StrCat("\"", token.text, "\"");
 }
 
 size_t FilterLexer::CharacterAt(size_t byte) const {

@@ -215,10 +215,8 @@ struct Scan {
       }
       case Predicate::Kind::kPrefix:
         return negated ? All() : Prefixed(*at, predicate.values[0].text());
-      case Predicate::Kind::kLike:
+      default:  // kLike: Of() keeps the others.
         return negated ? All() : Like(*at, predicate.values[0].text());
-      default:
-        return All();
     }
   }
 
@@ -235,9 +233,9 @@ struct Scan {
       case CompareOp::kGreater:
         return CompareOp::kLessOrEqual;
       case CompareOp::kGreaterOrEqual:
-        return CompareOp::kLess;
+        break;
     }
-    return op;
+    return CompareOp::kLess;
   }
 
   Boxes Both(const Predicate& list, bool negated) const {

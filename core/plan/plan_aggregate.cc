@@ -75,21 +75,8 @@ bool IsNumber(const ColumnType& type) {
 }
 
 const char* NameOf(AggregateFunction function) {
-  switch (function) {
-    case AggregateFunction::kCount:
-      return "count";
-    case AggregateFunction::kCountDistinct:
-      return "count distinct";
-    case AggregateFunction::kSum:
-      return "sum";
-    case AggregateFunction::kAvg:
-      return "avg";
-    case AggregateFunction::kMin:
-      return "min";
-    case AggregateFunction::kMax:
-      return "max";
-  }
-  return "the aggregate";
+  constexpr const char* kNames[] = {"count", "count distinct", "sum", "avg", "min", "max"};
+  return kNames[static_cast<size_t>(function)];
 }
 
 // As PostgreSQL's.
@@ -107,7 +94,7 @@ ColumnType ResultType(AggregateFunction function, const ColumnType& input) {
                         false, ""};
     case AggregateFunction::kMin:
     case AggregateFunction::kMax:
-      return input;
+      break;
   }
   return input;
 }

@@ -157,10 +157,8 @@ bool Fits(const Value& value, const ColumnUse& use) {
       return value.kind() == ValueKind::kTime;
     case TypeKind::kDecimal:
       return value.kind() == ValueKind::kDecimal;
-    case TypeKind::kUuid:
+    default:  // kUuid: the other types have no order and are refused before.
       return value.kind() == ValueKind::kUuid;
-    default:
-      return false;
   }
 }
 

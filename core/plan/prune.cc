@@ -125,19 +125,19 @@ class Pruner {
     return ShardSet(found.begin(), found.end());
   }
 
+  static Key Extended(Key key, const Value& last) {
+    key.push_back(last);
+    return key;
+  }
+
   absl::StatusOr<ShardSet> InInterval(const Key& prefix, const KeyPart& interval) const {
-    const auto end_at = [&prefix](const Value& value) {
-      Key end = prefix;
-      end.push_back(value);
-      return end;
-    };
     KeyRange range;
     if (interval.from.has_value()) {
-      range.from = end_at(interval.from->value);
+      range.from = Extended(prefix, interval.from->value);
     } else if (!prefix.empty()) {
       range.from = prefix;
     }
-    if (interval.to.has_value()) range.to = end_at(interval.to->value);
+    if (interval.to.has_value()) range.to = Extended(prefix, interval.to->value);
     QUARRY_ASSIGN_OR_RETURN(const ShardSet between, resolver_.ResolveRange(range));
     std::set<ShardId> found(between.begin(), between.end());
     if (interval.to.has_value() && interval.to->inclusive) {

@@ -160,6 +160,17 @@ TEST_F(FilterCheckTest, HoldsItsLimitsOnStructuredConditions) {
   EXPECT_THAT(std::string(Check(in).status().message()), HasSubstr("a list has at most 10000 values"));
 }
 
+TEST_F(FilterCheckTest, CountsRelationsAsLevels) {
+  const auto along = [this](size_t relations) {
+    std::string path;
+    for (size_t i = 0; i < relations; ++i) path += i % 2 == 0 ? "customers." : "orders.";
+    return Checked("orders", path + "country = 'x'");
+  };
+  EXPECT_THAT(along(31), ::testing::StartsWith("has(customers, has(orders, "));
+  EXPECT_THAT(along(32), HasSubstr("the filter is nested deeper than 32 levels"));
+  EXPECT_THAT(along(33), HasSubstr("goes along more than 32 relations"));
+}
+
 TEST_F(FilterCheckTest, RefusesMalformedStructuredConditions) {
   Condition compare;
   compare.kind = Condition::Kind::kCompare;

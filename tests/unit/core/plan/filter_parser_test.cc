@@ -36,6 +36,8 @@ TEST(FilterParserTest, ReadsComparisonsWithTheColumnOnEitherSide) {
   EXPECT_EQ(Shape("price != -5"), "price != int64 -5");
   EXPECT_EQ(Shape("5 < price"), "price > int64 5");
   EXPECT_EQ(Shape("5 >= price"), "price <= int64 5");
+  EXPECT_EQ(Shape("5 > price"), "price < int64 5");
+  EXPECT_EQ(Shape("5 = price"), "price = int64 5");
   EXPECT_EQ(Shape("@p <= price", {{"p", Value::Int64(7)}}), "price >= int64 7");
   EXPECT_EQ(Shape("price > other.cost"), "price > other.cost");
   EXPECT_EQ(Shape("\"or\" = 'it''s'"), "or = text 'it\\'s'");
@@ -101,6 +103,12 @@ TEST(FilterParserTest, SaysWhereAndWhatWasExpected) {
   EXPECT_EQ(Problem("a = 12abc"), "character 7: expected a space or an operator after the number");
   EXPECT_EQ(Problem("a = 1e999"), "character 5: the number is too large for 64 bits");
   EXPECT_EQ(Problem("a = DATE '2026-02-30'"), "character 10: expected a date of the form '2026-01-31'");
+  EXPECT_EQ(Problem("a = TIMESTAMP '2026-13-01T00:00:00Z'"),
+            "character 15: expected a timestamp of the form '2026-01-31T23:59:59.123456Z'");
+  EXPECT_EQ(Problem("a = TIME '24:61'"), "character 10: expected a time of the form '23:59:59.123456'");
+  EXPECT_EQ(Problem("a = UUID '0190a6e0'"),
+            "character 10: expected a UUID of the form '0190a6e0-0000-7000-8000-000000000001'");
+  EXPECT_EQ(Problem("a = DECIMAL '1,5'"), "character 13: expected a decimal number of the form '-12.340'");
   EXPECT_EQ(Problem("a = X'0'"), "character 6: expected an even number of hexadecimal digits, as in X'00ff'");
   EXPECT_EQ(Problem("a. = 1"), "character 4: expected a column after the point, found \"=\"");
 }

@@ -53,6 +53,14 @@ TEST_F(LowerFilterTest, WritesEveryForm) {
             R"(AND (t1."price" = $2))))");
 }
 
+TEST_F(LowerFilterTest, AListWithoutConditionsIsItsNeutralElement) {
+  Predicate list;
+  list.kind = Predicate::Kind::kAnd;
+  EXPECT_EQ(*Lower(list, Dialect::kPostgres).sql, "TRUE");
+  list.kind = Predicate::Kind::kOr;
+  EXPECT_EQ(*Lower(list, Dialect::kSqlite).sql, "FALSE");
+}
+
 TEST_F(LowerFilterTest, TellsTheParametersAndTheirTypes) {
   ASSERT_OK_AND_ASSIGN(const Predicate predicate, CheckText(*snapshot_, "customers", "age IN (1, 2) AND name = 'x'"));
   const Statement statement = Lower(predicate, Dialect::kPostgres);

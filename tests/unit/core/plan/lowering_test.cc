@@ -49,6 +49,19 @@ TEST(LoweringTest, MakesPostgresTextsForASingleKey) {
             R"(DELETE FROM "users" WHERE "id" = $1 RETURNING "id", "name")");
 }
 
+TEST(LoweringTest, LocksRowsOnPostgresAndManyInTheOrderOfTheirKeys) {
+  const Table table = Single();
+  const std::string select = R"(SELECT "name" FROM "users" WHERE "id" = )";
+  const std::vector<std::pair<RowLock, std::string>> locks = {
+      {RowLock::kNone, ""}, {RowLock::kShare, " FOR SHARE"}, {RowLock::kUpdate, " FOR UPDATE"}};
+  for (const auto& [lock, clause] : locks) {
+    EXPECT_EQ(Text(Lowering::PointRead(table, Dialect::kPostgres, {1}, lock)), select + "$1" + clause);
+    EXPECT_EQ(Text(Lowering::PointRead(table, Dialect::kSqlite, {1}, lock)), select + "?1");
+    const std::string order = lock == RowLock::kNone ? "" : R"( ORDER BY "id")";
+    EXPECT_EQ(Text(Lowering::BatchRead(table, {1}, lock)), select + "ANY($1)" + order + clause);
+  }
+}
+
 TEST(LoweringTest, MakesPostgresTextsForACompositeKeyInKeyOrder) {
   Lowering lowering;
   const Table table = Composite();
@@ -79,7 +92,16 @@ TEST(LoweringTest, CastsKeysToTypesThatNeitherCutNorRound) {
   const std::vector<std::pair<ColumnType, std::string>> casts = {
       {{TypeKind::kText, false, "character varying(5)"}, "text"},
       {{TypeKind::kText, false, "character(5)"}, "bpchar"},
+      {{TypeKind::kBool, false, "boolean"}, "boolean"},
       {{TypeKind::kInt16, false, "smallint"}, "bigint"},
+      {{TypeKind::kFloat, false, "real"}, "real"},
+      {{TypeKind::kDouble, false, "double precision"}, "double precision"},
+      {{TypeKind::kBytes, false, "bytea"}, "bytea"},
+      {{TypeKind::kTimestamp, false, "timestamp(0) without time zone"}, "timestamp"},
+      {{TypeKind::kDate, false, "date"}, "date"},
+      {{TypeKind::kTime, false, "time(0) without time zone"}, "time"},
+      {{TypeKind::kInterval, false, "interval(0)"}, "interval"},
+      {{TypeKind::kJson, false, "jsonb"}, "jsonb"},
       {{TypeKind::kDecimal, false, "numeric(9,2)"}, "numeric"},
       {{TypeKind::kTimestampTz, false, "timestamp(0) with time zone"}, "timestamptz"},
       {{TypeKind::kNative, false, "time(0) with time zone"}, "time with time zone"},

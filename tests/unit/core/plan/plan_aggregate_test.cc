@@ -191,6 +191,20 @@ TEST_F(PlanAggregateTest, TellsEveryMistakeAtOnce) {
   }
 }
 
+TEST_F(PlanAggregateTest, NamesTheFunctionThatAColumnDoesNotFit) {
+  const std::vector<std::pair<Function, std::string>> names = {{Function::kCountDistinct, "count distinct"}, {Function::kSum, "sum"},
+                                                               {Function::kAvg, "avg"}, {Function::kMin, "min"},
+                                                               {Function::kMax, "max"}};
+  for (const auto& [function, name] : names) {
+    const std::string without = std::string(Plan(AggregateOf({}, {{function, "", "a"}})).status().message());
+    EXPECT_THAT(without, HasSubstr(absl::StrCat("is empty; ", name, " needs a column")));
+    const bool adds = function == Function::kSum || function == Function::kAvg;
+    const std::string unordered = std::string(Plan(AggregateOf({}, {{function, "doc", "a"}})).status().message());
+    EXPECT_THAT(unordered, HasSubstr(adds ? absl::StrCat("; ", name, " takes integers, decimals and floats")
+                                          : absl::StrCat("so it has no ", name, "; only count takes it")));
+  }
+}
+
 TEST_F(PlanAggregateTest, AsksForSomethingButNotForTooMuch) {
   EXPECT_THAT(Fields(Plan(AggregateOf({}, {})).status()), ElementsAre("aggregates"));
   std::vector<AggregateTerm> many;

@@ -162,6 +162,94 @@ TEST_F(PlanQueryTest, NarrowsToTheShardsOfFilterAndTarget) {
   EXPECT_THAT(Plan()->alternates, IsEmpty());
 }
 
+TEST_F(PlanQueryTest, KeepsTheReserveOfAReferenceTableWithinTheTarget) {
+  snapshot_ = ShopSnapshot(4);
+  op_ = QueryOperation();
+  op_.table = "countries";
+  op_.target.shards = {"s3", "s1"};
+  part_.spread = ShardId{2};
+  ASSERT_OK_AND_ASSIGN(const QueryPlan plan, Plan());
+  EXPECT_THAT(plan.route.shards, ElementsAre(ShardId{1}));
+  ASSERT_THAT(plan.alternates, SizeIs(1));
+  EXPECT_EQ(plan.alternates[0].first, ShardId{3});
+}
+
+TEST_F(PlanQueryTest, RefusesATargetWithoutTheShardOfASingleTable) {
+  op_ = QueryOperation();
+  op_.table = "jobs";
+  op_.target.shards = {"s1"};
+  const ErrorDetail detail = DetailOf(Plan().status());
+  ASSERT_THAT(detail.violations, SizeIs(1));
+  EXPECT_EQ(detail.violations[0].field, "target");
+  EXPECT_EQ(detail.violations[0].description, "leaves out shard s0, where table jobs lives; name it, or leave target out");
+  op_.target.shards = {"s0", "s1"};
+  EXPECT_THAT(Plan(), IsOk());
+}
+
+// things(id, doc): sharded by id; `key` is the kind of a second key column "k".
+std::shared_ptr<const Snapshot> ThingsSnapshot(TypeKind key) {
+  return MakeSnapshot(1, {Dialect::kPostgres},
+                      {{Declare("things", TableKind::kSharded, {"id"}),
+                        MakeSchema("things",
+                                   {MakeColumn("id", TypeKind::kInt64, false), MakeColumn("k", key, false),
+                                    MakeColumn("doc", TypeKind::kJson)},
+                                   {"id", "k"})}});
+}
+
+TEST_F(PlanQueryTest, RefusesOrdersByTypesWithoutOne) {
+  const auto problem = [this] {
+    const ErrorDetail detail = DetailOf(Plan().status());
+    return detail.violations.size() == 1 ? absl::StrCat(detail.violations[0].field, ": ", detail.violations[0].description)
+                                         : absl::StrCat(detail.violations.size(), " violations");
+  };
+  snapshot_ = ThingsSnapshot(TypeKind::kInt64);
+  op_.table = "things";
+  op_.columns = {"id"};
+  Order("doc");
+  EXPECT_EQ(problem(), "order_by[0]: column \"doc\" is of type json, which has no order that all databases share; order by "
+                       "another column");
+  op_.order_by.clear();
+  op_.columns = {"id", "doc"};
+  EXPECT_THAT(Plan(), IsOk());
+  op_.distinct = true;
+  EXPECT_EQ(problem(), "distinct: column \"doc\" is of type json, which has no order that all databases share, so rows cannot be "
+                       "told apart by it; leave it out of columns");
+  snapshot_ = ThingsSnapshot(TypeKind::kInterval);
+  op_.distinct = false;
+  EXPECT_EQ(problem(), "table: column \"k\" is of type interval, which has no order that all databases share, and it is part of the "
+                       "primary key, which ends every order");
+}
+
+TEST_F(PlanQueryTest, TakesPositionsOfTheColumnsOwnKindOnly) {
+  const std::vector<std::pair<TypeKind, Value>> fitting = {
+      {TypeKind::kBool, Value::Bool(true)},
+      {TypeKind::kInt16, Value::Int64(1)},
+      {TypeKind::kFloat, Value::Double(1.5)},
+      {TypeKind::kText, Value::Text("1")},
+      {TypeKind::kBytes, Value::Bytes("1")},
+      {TypeKind::kTimestamp, Value::Timestamp(1)},
+      {TypeKind::kTimestampTz, Value::Timestamp(1)},
+      {TypeKind::kDate, Value::Date("2026-01-31")},
+      {TypeKind::kTime, Value::Time("10:11:00")},
+      {TypeKind::kDecimal, Value::Decimal("1.5")},
+      {TypeKind::kUuid, Value::Uuid("0190a6e0-0000-7000-8000-000000000001")}};
+  op_.table = "things";
+  op_.columns = {"id"};
+  for (const auto& [kind, own] : fitting) {
+    snapshot_ = ThingsSnapshot(kind);
+    for (const auto& [other, value] : fitting) {
+      After({Value::Int64(1), value});
+      const absl::StatusOr<QueryPlan> plan = Plan();
+      const std::string what = absl::StrCat(TypeName({kind, false, ""}), " ", ValueKindName(value.kind()));
+      if (value.kind() == own.kind()) {
+        EXPECT_THAT(plan, IsOk()) << what;
+      } else {
+        EXPECT_THAT(plan, HasReason(reason::kInvalidField)) << what;
+      }
+    }
+  }
+}
+
 TEST_F(PlanQueryTest, GivesTheSameTextForTheSameShape) {
   Equal("id", Value::Int64(3));
   const std::shared_ptr<const std::string> first = Plan()->statements.at(0).second.sql;
@@ -174,6 +262,17 @@ TEST_F(PlanQueryTest, KeepsItsTextsWithinBounds) {
     texts_.Intern(std::make_shared<const std::string>(absl::StrCat("SELECT ", i)));
   }
   EXPECT_LE(texts_.size(), 4'096u);
+  SqlTexts large;
+  for (char c = 'a'; c <= 'z'; ++c) {
+    const auto text = std::make_shared<const std::string>(size_t{1} << 20, c);
+    EXPECT_EQ(large.Intern(text), text);
+    EXPECT_EQ(large.Intern(std::make_shared<const std::string>(*text)), text);
+    EXPECT_LE(large.size(), 8u);
+  }
+  SqlTexts small;
+  const auto huge = std::make_shared<const std::string>(size_t{3} << 20, 'x');
+  EXPECT_EQ(small.Intern(huge), huge);
+  EXPECT_EQ(small.size(), 0u) << "a text of more than a quarter of the room is not kept";
 }
 
 class PlanBulkWriteTest : public PlanQueryTest {
@@ -203,6 +302,35 @@ TEST_F(PlanBulkWriteTest, WritesBatchesAlongTheKey) {
   EXPECT_THAT(*BulkBatch(deletes, nullptr, 50, Dialect::kSqlite, texts_).sql,
               HasSubstr("LIMIT ?1) DELETE FROM \"orders\" WHERE (\"customer\", \"number\") IN"));
   EXPECT_EQ(*BulkRest(deletes, nullptr, Dialect::kSqlite, texts_).sql, "SELECT 1 FROM \"orders\" AS t0 LIMIT 1");
+}
+
+TEST_F(PlanBulkWriteTest, TellsWhatIsTooLargeAndWhatHasNoOrder) {
+  BulkWriteLimits limits;
+  limits.row_bytes_max = 64;
+  limits.batch_rows_max = 50;
+  const auto problems = [&] {
+    std::vector<std::string> lines;
+    for (const FieldViolation& violation : DetailOf(PlanBulkWrite(bulk_, *snapshot_, limits).status()).violations) {
+      lines.push_back(absl::StrCat(violation.field, ": ", violation.description));
+    }
+    return lines;
+  };
+  bulk_.set["note"] = Value::Text(std::string(100, 'x'));
+  bulk_.batch_rows = 51;
+  const std::string rows = "batch_rows: is between 1 and 50, or 0 for the default";
+  EXPECT_THAT(problems(), ElementsAre(::testing::MatchesRegex("set: has 1[0-9][0-9] bytes; at most 64 are allowed "
+                                                              "\\(limits.row_bytes\\)"),
+                                      rows));
+  bulk_.set["note"] = Value::Text("x");
+  bulk_.batch_rows = -1;
+  EXPECT_THAT(problems(), ElementsAre(rows));
+  bulk_.batch_rows = 50;
+  EXPECT_THAT(problems(), IsEmpty());
+  snapshot_ = ThingsSnapshot(TypeKind::kInterval);
+  bulk_.table = "things";
+  bulk_.deletes = true;
+  EXPECT_THAT(problems(), ElementsAre("table: key column \"k\" is of type interval, which has no order that all databases share, so "
+                                      "its rows cannot be written in batches; write them by key with BatchWrite"));
 }
 
 }  // namespace

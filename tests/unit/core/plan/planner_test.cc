@@ -226,6 +226,36 @@ TEST_F(PlannerTest, ReadsAReferenceTableOnTheNamedShardAndNoOther) {
   EXPECT_THAT(Read(op), HasReason(reason::kShardNotFound));
 }
 
+TEST_F(PlannerTest, ReadsAReferenceTableOnTheFirstShardWhenTheTargetIsItsOwnKey) {
+  ReadOperation op = ReadOf("countries", {KeyOf({Value::Text("de")})});
+  op.target.key = KeyOf({Value::Text("fr")});
+  op.target.key_table = "countries";
+  ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(op));
+  EXPECT_EQ(plan.tasks.at(0).shard, ShardId{0});
+}
+
+TEST_F(PlannerTest, RefusesATargetThatLacksTheRow) {
+  ReadOperation op = ReadOf("users", {Id(0), Id(5)});
+  op.target.shards = {"s0", "s1"};
+  const absl::Status status = Read(op).status();
+  EXPECT_THAT(Fields(status), ElementsAre("target"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("does not hold the row: keys[1] lives on shard s2"));
+  op.target.shards = {"s0", "s2"};
+  EXPECT_THAT(Read(op), IsOk());
+}
+
+TEST_F(PlannerTest, MarksEveryStatementOfALockingRead) {
+  ReadOperation op = ReadOf("users", {Id(0), Id(3), Id(5)});
+  for (const RowLock lock : {RowLock::kNone, RowLock::kShare, RowLock::kUpdate}) {
+    op.lock = lock;
+    ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(op));
+    ASSERT_EQ(plan.tasks.size(), 2u);
+    for (const Task& task : plan.tasks) {
+      for (const Step& step : task.steps) EXPECT_EQ(step.statements.at(0).locks, lock != RowLock::kNone);
+    }
+  }
+}
+
 TEST_F(PlannerTest, ReadsASingleTableOnItsShard) {
   ASSERT_OK_AND_ASSIGN(const ReadPlan plan, Read(ReadOf("jobs", {Id(5), Id(7)})));
   ASSERT_EQ(plan.tasks.size(), 1u);
@@ -533,6 +563,13 @@ TEST_F(PlannerTest, GivesReplicasTheRowThatTheFirstShardMade) {
   EXPECT_EQ(*changed.statements.at(0).sql, R"(UPDATE "countries" SET "name" = $1 WHERE "code" = $2)");
   EXPECT_THAT(changed.statements[0].params, ElementsAre(Value::Text("by default"), Value::Text("de")));
   EXPECT_EQ(changed.statements[0].check.kind, Check::Kind::kRowRequired);
+  Mutation upsert = InsertCountry();
+  upsert.kind = MutationKind::kUpsert;
+  ASSERT_OK_AND_ASSIGN(const WritePlan either, WriteOne(upsert));
+  const Step put = planner_.ReplicaStep(either.reference_writes.at(0), made, Dialect::kPostgres);
+  EXPECT_EQ(*put.statements.at(0).sql, R"(INSERT INTO "countries" ("code", "name") VALUES ($1, $2) ON CONFLICT ("code") )"
+                                       R"(DO UPDATE SET "name" = excluded."name")");
+  EXPECT_EQ(put.statements[0].params, made);
 }
 
 TEST_F(PlannerTest, ForgetsTheTextsOfAnOlderSnapshot) {

@@ -123,6 +123,44 @@ TEST(PruneTest, RangesGiveWhatTheyMeet) {
   EXPECT_THAT(Pruned(*by_place, "places", "country <= 'b'"), ElementsAre(0, 1, 2));
 }
 
+TEST(PruneTest, APatternWithoutWildcardsIsItsText) {
+  const auto places = PlacesSnapshot("geo", kRegions, false);
+  EXPECT_THAT(Pruned(*places, "places", "country LIKE 'b' AND city LIKE 'a'"), ElementsAre(2));
+  EXPECT_THAT(Pruned(*places, "places", "country LIKE 'b' AND city LIKE '\\a'"), ElementsAre(2));
+  EXPECT_THAT(Pruned(*places, "places", "country LIKE 'b' AND city LIKE '_'"), ElementsAre(1, 2));
+}
+
+// Fails for every key, in a way that says nothing of where it lives.
+class BrokenResolver final : public Resolver {
+ public:
+  const std::string& name() const override { return name_; }
+  const std::string& type() const override { return name_; }
+  const ShardSet& shards() const override { return shards_; }
+  absl::StatusOr<ShardId> Resolve(absl::Span<const Value>) const override { return absl::InternalError("broken"); }
+  absl::StatusOr<RouteExplanation> Explain(absl::Span<const Value>) const override { return absl::InternalError("broken"); }
+
+ private:
+  const std::string name_ = "broken";
+  const ShardSet shards_ = {ShardId{0}, ShardId{2}, ShardId{5}};
+};
+
+TEST(PruneTest, AsksEveryShardOfAResolverThatFails) {
+  auto shop = std::make_shared<Snapshot>(*FilterSnapshot());
+  shop->resolvers["sum"] = std::make_shared<BrokenResolver>();
+  std::string words;
+  EXPECT_THAT(Pruned(*shop, "orders", "customer = 1", &words), ElementsAre(0, 2, 5));
+  EXPECT_EQ(words, "customer = … gives 3 of 3 shards (broken)");
+}
+
+TEST(PruneTest, FailsForATableWithoutItsResolver) {
+  auto shop = std::make_shared<Snapshot>(*FilterSnapshot());
+  shop->resolvers.clear();
+  ASSERT_OK_AND_ASSIGN(const Predicate predicate, CheckText(*shop, "orders", "customer = 1"));
+  const absl::Status status = Prune(predicate, TableOf(*shop, "orders"), *shop, ShardId{0}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(status.message(), "no resolver for table orders");
+}
+
 TEST(PruneTest, GeoUsesTheColumnsThatAreKnown) {
   const auto places = PlacesSnapshot("geo", kRegions, false);
   EXPECT_THAT(Pruned(*places, "places", "country = 'b' AND city = 'a'"), ElementsAre(2));
