@@ -26,6 +26,7 @@ class StandbyTest : public TwoPhaseTest, public testing::WithParamInterface<cons
     Schema(absl::StrCat("ALTER SYSTEM SET synchronous_standby_names = '", names, "'"));
     Schema("SELECT pg_reload_conf()");
     ASSERT_TRUE(Eventually([&] { return Query("SHOW synchronous_standby_names") == names; }));
+    Schema("CHECKPOINT");  // The checkpointer tells all others whether to wait, before it does anything else.
   }
   bool Waits() { return Query(absl::StrCat("SELECT count(*) ", kWaiting)) != "0"; }
 
