@@ -215,8 +215,10 @@ struct Scan {
       }
       case Predicate::Kind::kPrefix:
         return negated ? All() : Prefixed(*at, predicate.values[0].text());
-      default:  // kLike: Of() keeps the others.
+      case Predicate::Kind::kLike:
         return negated ? All() : Like(*at, predicate.values[0].text());
+      default:
+        return All();
     }
   }
 

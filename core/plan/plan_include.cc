@@ -72,15 +72,19 @@ class Tree {
       Refuse(field, std::string(relation.status().message()));
       return false;
     }
-    const Table& related = catalog_.tables().find((*relation)->related_table)->second;
-    if (!(*relation)->same_shard && !FoundByKey(**relation, related)) {
+    const absl::StatusOr<const Table*> related = catalog_.FindTable((*relation)->related_table);
+    if (!related.ok()) {
+      Refuse(field, std::string(related.status().message()));
+      return false;
+    }
+    if (!(*relation)->same_shard && !FoundByKey(**relation, **related)) {
       Refuse(field, absl::StrCat("cannot be loaded beside its parents: ", (*relation)->apart));
       return false;
     }
     Named step;
     step.parent = parent;
     step.relation = *relation;
-    step.related = &related;
+    step.related = *related;
     step.depth = parent.has_value() ? named_[*parent].depth + 1 : 1;
     by_path_[path] = named_.size();
     named_.push_back(step);
