@@ -1,6 +1,7 @@
 #include "core/backend/fake_two_phase.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
@@ -16,8 +17,10 @@ class FakeHold final : public GateHold {
     if (state_ != nullptr) state_->gate_closed = false;
   }
   Async<absl::StatusOr<bool>> Release(const CallContext&) override {
-    state_->gate_closed = false;
-    state_.reset();
+    const std::shared_ptr<FakeTwoPhase::State> state = std::exchange(state_, nullptr);
+    state->gate_closed = false;
+    const absl::Status after = state->After("Release");
+    QUARRY_CO_RETURN_IF_ERROR(after);
     co_return true;
   }
 

@@ -96,10 +96,10 @@ bool Merge(const AggregateColumn& column, Row& row, Accumulator& into) {
              (value.is_null() || AddToSum(IsFloat(column.input), value, into));
     case AggregateFunction::kMin:
     case AggregateFunction::kMax:
-      if (!value.is_null()) KeepExtreme(column.function == AggregateFunction::kMax, std::move(value), into);
-      return true;
+      break;
   }
-  return false;
+  if (!value.is_null()) KeepExtreme(column.function == AggregateFunction::kMax, std::move(value), into);
+  return true;
 }
 
 size_t RowWidth(const AggregateSpec& spec) {
@@ -174,10 +174,10 @@ absl::StatusOr<Value> ResultOf(const std::string& name, const AggregateColumn& c
       return AvgResult(name, column, from);
     case AggregateFunction::kMin:
     case AggregateFunction::kMax:
-      if (Value* extreme = std::get_if<Value>(&from.content)) return std::move(*extreme);
-      return Value::Null();
+      break;
   }
-  return Value::Null();
+  Value* const extreme = std::get_if<Value>(&from.content);
+  return extreme == nullptr ? Value::Null() : std::move(*extreme);
 }
 
 // The first rows in order, of any number; all when `keep` is 0.

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "core/merge/aggregate.h"
 #include "core/model/like.h"
@@ -20,9 +22,9 @@ bool Holds(CompareOp op, int compared) {
     case CompareOp::kGreater:
       return compared > 0;
     case CompareOp::kGreaterOrEqual:
-      return compared >= 0;
+      break;
   }
-  return false;
+  return compared >= 0;
 }
 
 // `deciding` is what one child alone makes of the whole: false for AND, true for OR.
@@ -36,35 +38,16 @@ std::optional<bool> Join(const std::vector<Predicate>& children, const Row& row,
   return unknown ? std::nullopt : std::optional<bool>(!deciding);
 }
 
-std::optional<bool> EvaluateIn(const Predicate& predicate, const Value& value) {
-  bool unknown = false;
-  for (const Value& candidate : predicate.values) {
-    if (candidate.is_null()) {
-      unknown = true;
-    } else if (CompareValues(value, candidate) == 0) {
-      return true;
-    }
-  }
-  return unknown ? std::nullopt : std::optional<bool>(false);
+// `column` is not null.
+std::optional<bool> EvaluateCompare(const Predicate& predicate, const Value& column, const Row& row) {
+  const Value& other = predicate.other.has_value() ? row[predicate.other->position] : predicate.values[0];
+  if (other.is_null()) return std::nullopt;
+  return Holds(predicate.op, CompareValues(column, other));
 }
 
-// Of the kinds that look at one column, which is not null.
-std::optional<bool> EvaluateColumn(const Predicate& predicate, const Value& value, const Row& row) {
-  switch (predicate.kind) {
-    case Predicate::Kind::kCompare: {
-      const Value& other = predicate.other.has_value() ? row[predicate.other->position] : predicate.values[0];
-      if (other.is_null()) return std::nullopt;
-      return Holds(predicate.op, CompareValues(value, other));
-    }
-    case Predicate::Kind::kIn:
-      return EvaluateIn(predicate, value);
-    case Predicate::Kind::kLike:
-      return MatchesLike(value.text(), predicate.values[0].text());
-    case Predicate::Kind::kPrefix:
-      return value.text().compare(0, predicate.values[0].text().size(), predicate.values[0].text()) == 0;
-    default:
-      return std::nullopt;
-  }
+// None of the values is null.
+bool IsIn(const Value& column, const std::vector<Value>& values) {
+  return std::any_of(values.begin(), values.end(), [&column](const Value& one) { return CompareValues(column, one) == 0; });
 }
 
 }  // namespace
@@ -86,13 +69,20 @@ std::optional<bool> Evaluate(const Predicate& predicate, const Row& row) {
     case Predicate::Kind::kIsNull:
       return row[predicate.column.position].is_null();
     case Predicate::Kind::kHas:
-      return std::nullopt;
-    default: {
-      const Value& value = row[predicate.column.position];
-      if (value.is_null()) return std::nullopt;
-      return EvaluateColumn(predicate, value, row);
-    }
+      return std::nullopt;  // The row tells nothing of rows elsewhere.
+    case Predicate::Kind::kCompare:
+    case Predicate::Kind::kIn:
+    case Predicate::Kind::kLike:
+    case Predicate::Kind::kPrefix:
+      break;
   }
+  const Value& column = row[predicate.column.position];
+  if (column.is_null()) return std::nullopt;
+  if (predicate.kind == Predicate::Kind::kCompare) return EvaluateCompare(predicate, column, row);
+  if (predicate.kind == Predicate::Kind::kIn) return IsIn(column, predicate.values);
+  const std::string& text = predicate.values[0].text();
+  if (predicate.kind == Predicate::Kind::kLike) return MatchesLike(column.text(), text);
+  return column.text().compare(0, text.size(), text) == 0;
 }
 
 }  // namespace quarry

@@ -16,10 +16,9 @@ bool OrderedMerge::finished() const {
 
 std::optional<size_t> OrderedMerge::Wants() const {
   if (hungry_ == 0 || finished()) return std::nullopt;
-  for (size_t run = 0; run < runs_.size(); ++run) {
-    if (!runs_[run].closed && runs_[run].at == runs_[run].rows.size()) return run;
-  }
-  return std::nullopt;
+  // There is one, since hungry_ counts them.
+  const auto hungry = std::find_if(runs_.begin(), runs_.end(), [](const Run& run) { return !run.closed && run.at == run.rows.size(); });
+  return static_cast<size_t>(hungry - runs_.begin());
 }
 
 // Of equal rows that of the first run comes first, so that the result does not depend on which shard was quick.

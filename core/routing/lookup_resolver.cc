@@ -52,7 +52,7 @@ absl::StatusOr<ShardId> LookupResolver::Resolve(absl::Span<const Value> key) con
 absl::StatusOr<ShardId> LookupResolver::NewKeyShard(absl::Span<const Value> key) const {
   switch (declared_.new_keys) {
     case NewKeys::kRefuse:
-      return Unmapped();
+      break;
     case NewKeys::kAssignShard:
       return declared_.new_keys_shard;
     case NewKeys::kAssignByHash: {
@@ -107,12 +107,8 @@ namespace {
 
 void AddEntry(OptionReader& reader, const Key& key, ShardId shard, const std::string& path,
               KeyMap<ShardId>& entries) {
-  const std::optional<KeyProbe> probe = ProbeOf(key);
-  if (!probe) {
-    reader.Add(path, "has no stable hash, so it cannot be looked up");
-  } else if (!entries.emplace(Store(*probe), shard).second) {
-    reader.Add(path, "is mapped twice");
-  }
+  // The key has a stable hash: KeyPart reads no values without one.
+  if (!entries.emplace(Store(ProbeOf(key).value()), shard).second) reader.Add(path, "is mapped twice");
 }
 
 void ReadEntryList(OptionReader& reader, const nlohmann::json& list, KeyMap<ShardId>& entries) {

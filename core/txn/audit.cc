@@ -110,9 +110,9 @@ std::string_view NameOf(AuditFinding::Kind kind) {
     case AuditFinding::Kind::kPartOfAborted: return "part_of_aborted";
     case AuditFinding::Kind::kPartUndecided: return "part_undecided";
     case AuditFinding::Kind::kDecidedTwice: return "decided_twice";
-    case AuditFinding::Kind::kBranchUnfinished: return "branch_unfinished";
+    case AuditFinding::Kind::kBranchUnfinished: break;
   }
-  return "";
+  return "branch_unfinished";
 }
 
 std::vector<AuditFinding> Audit(const std::vector<ShardRecords>& shards, const AuditOptions& options) {

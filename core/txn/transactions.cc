@@ -53,9 +53,9 @@ std::string SavepointSql(SavepointAction action, const std::string& name) {
     case SavepointAction::kRollbackTo:
       return absl::StrCat("ROLLBACK TO SAVEPOINT \"user_", name, "\"");
     case SavepointAction::kRelease:
-      return absl::StrCat("RELEASE SAVEPOINT \"user_", name, "\"");
+      break;
   }
-  return "";
+  return absl::StrCat("RELEASE SAVEPOINT \"user_", name, "\"");
 }
 
 absl::Status CannotGoBack(const absl::Status& cause) {

@@ -77,5 +77,12 @@ TEST(EvaluateTest, FindsTextAndMembers) {
   EXPECT_EQ(Evaluate(On(Kind::kIn, 0, {Value::Int64(4)}), kRow), false);
 }
 
+TEST(EvaluateTest, KnowsNothingOfRowsElsewhere) {
+  const Predicate has = Of(Kind::kHas);
+  EXPECT_EQ(Evaluate(has, kRow), std::nullopt);
+  EXPECT_EQ(Evaluate(has, Row()), std::nullopt);
+  EXPECT_EQ(Evaluate(Of(Kind::kNot, {has}), kRow), std::nullopt);
+}
+
 }  // namespace
 }  // namespace quarry

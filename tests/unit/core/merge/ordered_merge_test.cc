@@ -1,6 +1,7 @@
 #include "core/merge/ordered_merge.h"
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -87,6 +88,22 @@ TEST(OrderedMergeTest, ARunMayEndWithItsLastBatch) {
   EXPECT_FALSE(merge.Wants().has_value());
   EXPECT_EQ(merge.Next()->row, RowOf(1));
   EXPECT_EQ(merge.Next()->row, RowOf(2));
+  EXPECT_TRUE(merge.finished());
+}
+
+TEST(OrderedMergeTest, ARunMayBeFedBeforeItWants) {
+  OrderedMerge merge(Ascending(), 2);
+  merge.Add(0, RowsOf({1, 3}));
+  merge.Add(0, RowsOf({4, 6}));
+  EXPECT_EQ(merge.Wants(), 1u);
+  merge.Add(1, RowsOf({2, 5}));
+  EXPECT_EQ(merge.Next()->row, RowOf(1));
+  merge.Add(0, RowsOf({7}));
+  merge.Close(0);
+  merge.Close(1);
+  std::vector<OrderedMerge::Item> rest;
+  while (std::optional<OrderedMerge::Item> item = merge.Next()) rest.push_back(*std::move(item));
+  EXPECT_THAT(NumbersOf(rest), ElementsAre(2, 3, 4, 5, 6, 7));
   EXPECT_TRUE(merge.finished());
 }
 

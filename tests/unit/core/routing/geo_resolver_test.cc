@@ -1,5 +1,6 @@
 #include "core/routing/geo_resolver.h"
 
+#include "absl/strings/str_cat.h"
 #include "tests/unit/core/routing/routing_testing.h"
 
 namespace quarry {
@@ -7,6 +8,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 constexpr char kRegions[] = R"({"default": "s3", "regions": [
   {"match": {"country": "US"}, "shard": "s0"},
@@ -73,6 +75,20 @@ TEST(GeoResolverTest, ReportsEveryMistakeAtOnce) {
                                                {"match": {"country": "DE"}, "shard": "s1"}]})")),
               ElementsAre(HasSubstr("regions[1].match: repeats a place of regions[0]")));
   EXPECT_THAT(Mistakes(GeoSpec("{}")), ElementsAre(HasSubstr("regions: must be a list")));
+}
+
+TEST(GeoResolverTest, RefusesARegionOfTooManyCombinations) {
+  const auto mistakes = [](int states) {
+    nlohmann::json countries = nlohmann::json::array();
+    for (int i = 0; i < 500; ++i) countries.push_back(absl::StrCat("c", i));
+    nlohmann::json more = nlohmann::json::array();
+    for (int i = 0; i < states; ++i) more.push_back(absl::StrCat("t", i));
+    ResolverSpec spec = GeoSpec("{}");
+    spec.options["regions"] = {{{"match", {{"country", countries}, {"state", more}}}, {"shard", "s0"}}};
+    return Mistakes(spec);
+  };
+  EXPECT_THAT(mistakes(200), IsEmpty());
+  EXPECT_THAT(mistakes(201), ElementsAre("regions[0].match: lists more than 100000 combinations: split it"));
 }
 
 TEST(GeoResolverTest, APartOfAKeyMeetsTheRegionsThatAgree) {

@@ -29,6 +29,14 @@ TEST(LookupResolverTest, AnswersDeclaredEntriesInBothForms) {
   }
 }
 
+TEST(LookupResolverTest, ExplainsADeclaredEntry) {
+  ASSERT_OK_AND_ASSIGN(const auto resolver, Make(SpecOf("lookup", R"({"entries": {"7": "s1"}})")));
+  ASSERT_OK_AND_ASSIGN(const RouteExplanation explanation, resolver->Explain(Id(7)));
+  EXPECT_EQ(explanation.shard, ShardId{1});
+  EXPECT_EQ(explanation.words, "customer_id 7 is a declared entry of shard s1");
+  EXPECT_EQ(explanation.facts.at("source"), "entry");
+}
+
 TEST(LookupResolverTest, KeysAreEqualAsTheDatabasesSay) {
   const auto spec = WithKey(
       SpecOf("lookup", R"({"entries": [{"key": ["1.50", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "12:00"],

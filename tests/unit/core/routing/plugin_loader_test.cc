@@ -1,5 +1,10 @@
 #include "core/routing/plugin_loader.h"
 
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/routing/plugin.h"
 #include "tests/unit/core/routing/routing_testing.h"
 
 namespace quarry {
@@ -34,6 +39,7 @@ TEST_F(PluginLoaderTest, TheExampleResolvesLikeABuiltinOne) {
   EXPECT_EQ(type, "modulo");
   ASSERT_OK_AND_ASSIGN(const auto resolver, registry_.Make(SpecOf("modulo", R"({"block": 10})")));
   EXPECT_EQ(resolver->name(), "by_customer");
+  EXPECT_EQ(resolver->type(), "modulo");
   EXPECT_EQ(resolver->shards(), Shards({0, 1, 2, 3}));
   EXPECT_EQ(ShardOf(*resolver, {Value::Int64(0)}), 0);
   EXPECT_EQ(ShardOf(*resolver, {Value::Int64(19)}), 1);
@@ -88,7 +94,50 @@ TEST_F(PluginLoaderTest, SaysWhyAFileIsNoPlugin) {
   EXPECT_THAT(Failure(QUARRY_NOT_A_PLUGIN), HasSubstr("it exports no quarry_resolver_plugin_v1"));
   EXPECT_THAT(Failure(QUARRY_WRONG_VERSION_PLUGIN),
               HasSubstr("it is of version 99, this server takes version 1"));
+  EXPECT_THAT(Failure(QUARRY_SHORT_TABLE_PLUGIN), HasSubstr(absl::StrCat("its table has 8 bytes, version 1 has ",
+                                                                         sizeof(quarry_resolver_plugin))));
+  EXPECT_THAT(Failure(QUARRY_LACKING_PLUGIN), HasSubstr("it lacks create, destroy or resolve"));
+  EXPECT_THAT(Failure(QUARRY_BAD_TYPE_PLUGIN), HasSubstr("its type must be 1 to 64 characters of a-z, 0-9 and _"));
+  EXPECT_THAT(Failure(QUARRY_NO_TYPE_PLUGIN), HasSubstr("its type must be 1 to 64 characters of a-z, 0-9 and _"));
   EXPECT_TRUE(registry_.types().empty());
+}
+
+TEST_F(PluginLoaderTest, PassesEveryKindOfKeyValue) {
+  ASSERT_THAT(LoadResolverPlugin(QUARRY_ECHO_PLUGIN, registry_), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto resolver, registry_.Make(SpecOf("echo")));
+  const std::pair<Value, const char*> cases[] = {
+      {Value::Null(), "kind 0, number 0, 0 bytes: "},
+      {Value::Bool(true), "kind 1, number 1, 0 bytes: "},
+      {Value::Bool(false), "kind 1, number 0, 0 bytes: "},
+      {Value::Text("Straße"), "kind 3, number 0, 7 bytes: Straße"},
+      {Value::Bytes(std::string("a\0b", 3)), "kind 4, number 0, 3 bytes: a"},
+      {Value::Timestamp(-5), "kind 5, number -5, 0 bytes: "},
+      {Value::Date("2026-01-31"), "kind 6, number 0, 10 bytes: 2026-01-31"},
+      {Value::Time("23:59:59"), "kind 7, number 0, 8 bytes: 23:59:59"},
+      {Value::Decimal("-12.340"), "kind 8, number 0, 7 bytes: -12.340"},
+      {Value::Uuid("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+       "kind 9, number 0, 36 bytes: a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+  };
+  for (const auto& [value, echo] : cases) {
+    const absl::Status told = resolver->Resolve({value}).status();
+    EXPECT_THAT(told, HasReason(reason::kInvalidField));
+    ASSERT_EQ(DetailOf(told).violations.size(), 1U) << echo;
+    EXPECT_EQ(DetailOf(told).violations[0].description, echo);
+  }
+  const absl::Status refused = resolver->Resolve({Value::Json("1")}).status();
+  ASSERT_EQ(DetailOf(refused).violations.size(), 1U);
+  EXPECT_EQ(DetailOf(refused).violations[0].field, "key[0]");
+  EXPECT_THAT(DetailOf(refused).violations[0].description, HasSubstr("json cannot be part of a shard key"));
+}
+
+TEST_F(PluginLoaderTest, ExplainsInGeneralWordsForAPluginWithoutAny) {
+  ASSERT_THAT(LoadResolverPlugin(QUARRY_ECHO_PLUGIN, registry_), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto resolver, registry_.Make(SpecOf("echo")));
+  EXPECT_EQ(resolver->shards(), Shards({0, 1, 2, 3}));
+  ASSERT_OK_AND_ASSIGN(const RouteExplanation explanation, resolver->Explain({Value::Int64(2)}));
+  EXPECT_EQ(explanation.shard, ShardId{2});
+  EXPECT_EQ(explanation.words, "customer_id 2 is on shard s2, says the plug-in \"echo\"");
+  EXPECT_EQ(explanation.facts.at("plugin"), "echo");
 }
 
 TEST_F(PluginLoaderTest, APluginThatBreaksItsPromisesIsContained) {

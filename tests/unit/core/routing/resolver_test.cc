@@ -1,6 +1,9 @@
 #include "core/routing/resolver.h"
 
+#include <limits>
 #include <random>
+#include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tests/unit/core/routing/routing_testing.h"
@@ -10,6 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 TEST(ResolverRegistryTest, HoldsTheBuiltinTypesOnce) {
   ResolverRegistry registry;
@@ -19,9 +23,18 @@ TEST(ResolverRegistryTest, HoldsTheBuiltinTypesOnce) {
 }
 
 TEST(ResolverRegistryTest, GivesTheResolverItsNameAndType) {
-  ASSERT_OK_AND_ASSIGN(const auto resolver, Make(SpecOf("hash")));
-  EXPECT_EQ(resolver->name(), "by_customer");
-  EXPECT_EQ(resolver->type(), "hash");
+  const std::pair<const char*, const char*> specs[] = {
+      {"hash", "{}"},
+      {"consistent_hash", "{}"},
+      {"range", R"({"ranges": [{"shard": "s0"}]})"},
+      {"lookup", R"({"entries": {"7": "s1"}})"},
+      {"geo", R"({"regions": [{"match": {"customer_id": 7}, "shard": "s0"}]})"},
+  };
+  for (const auto& [type, options] : specs) {
+    ASSERT_OK_AND_ASSIGN(const auto resolver, Make(SpecOf(type, options)));
+    EXPECT_EQ(resolver->name(), "by_customer");
+    EXPECT_EQ(resolver->type(), type);
+  }
 }
 
 TEST(ResolverRegistryTest, ProposesATypeThatExists) {
@@ -138,6 +151,102 @@ TEST(ResolverOptionsTest, GarbageIsRefusedOrGivesAResolverThatAnswers) {
       EXPECT_EQ((*resolver)->Explain({value}).ok(), shard.ok());
     }
   }
+}
+
+// A lookup with one entry, whose key has one column of this type.
+ResolverSpec EntrySpec(const ColumnType& type, const nlohmann::json& key) {
+  ResolverSpec spec = SpecOf("lookup");
+  spec.key_types = {type};
+  spec.options["entries"] = nlohmann::json::array({{{"key", key}, {"shard", "s1"}}});
+  return spec;
+}
+
+TEST(ResolverOptionsTest, ReadsAKeysValuesByTheirColumnsType) {
+  const std::tuple<TypeKind, nlohmann::json, Value> cases[] = {
+      {TypeKind::kInt16, -32768, Value::Int64(-32768)},
+      {TypeKind::kInt32, "2147483647", Value::Int64(2147483647)},
+      {TypeKind::kBool, true, Value::Bool(true)},
+      {TypeKind::kBool, "true", Value::Bool(true)},
+      {TypeKind::kBool, "false", Value::Bool(false)},
+      {TypeKind::kBytes, "\\x", Value::Bytes("")},
+      {TypeKind::kBytes, "\\x00fF", Value::Bytes(std::string("\0\xff", 2))},
+      {TypeKind::kTimestamp, "1970-01-01 00:00:01", Value::Timestamp(1'000'000)},
+      {TypeKind::kTimestampTz, "1970-01-01T01:00:00+01:00", Value::Timestamp(0)},
+      {TypeKind::kDate, "2026-01-31", Value::Date("2026-01-31")},
+      {TypeKind::kTime, "12:30", Value::Time("12:30:00")},
+      {TypeKind::kDecimal, 12, Value::Decimal("12.0")},
+      {TypeKind::kUuid, "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", Value::Uuid("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")},
+  };
+  for (const auto& [kind, written, value] : cases) {
+    SCOPED_TRACE(absl::StrCat(TypeName({kind, false, ""}), " ", written.dump()));
+    ASSERT_OK_AND_ASSIGN(const auto resolver, Make(EntrySpec({kind, false, ""}, written)));
+    EXPECT_EQ(ShardOf(*resolver, {value}), 1);
+  }
+}
+
+TEST(ResolverOptionsTest, RefusesValuesThatAreNotOfTheirColumnsType) {
+  const std::tuple<TypeKind, nlohmann::json, const char*> cases[] = {
+      {TypeKind::kInt16, 32768, "must be an integer from -32768 to 32767"},
+      {TypeKind::kInt32, "2147483648", "is not a well-formed int32"},
+      {TypeKind::kBool, "yes", "is not a well-formed bool"},
+      {TypeKind::kBool, 1, "must be of the column's type bool, is a number: write it in quotes"},
+      {TypeKind::kBytes, "00ff", "is not a well-formed bytes: write bytes as \"\\x00ff\""},
+      {TypeKind::kBytes, "\\", "is not a well-formed bytes"},
+      {TypeKind::kBytes, "\\x0", "is not a well-formed bytes"},
+      {TypeKind::kBytes, "\\x0g", "is not a well-formed bytes"},
+      {TypeKind::kTimestamp, "yesterday", "is not a well-formed timestamp"},
+      {TypeKind::kDate, "2026-02-30", "is not a well-formed date"},
+      {TypeKind::kTime, "25:00", "is not a well-formed time"},
+      {TypeKind::kDecimal, "1.2.3", "is not a well-formed decimal"},
+      {TypeKind::kUuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g", "is not a well-formed uuid"},
+      {TypeKind::kText, nullptr, "is missing"},
+      {TypeKind::kText, false, "must be of the column's type text, is a boolean: write it in quotes"},
+  };
+  for (const auto& [kind, written, mistake] : cases) {
+    SCOPED_TRACE(absl::StrCat(TypeName({kind, false, ""}), " ", written.dump()));
+    EXPECT_THAT(Mistakes(EntrySpec({kind, false, ""}, written)), ElementsAre(HasSubstr(absl::StrCat("entries[0].key: ", mistake))));
+  }
+}
+
+TEST(ResolverOptionsTest, RefusesColumnsWithoutAStableHashAndTheirValues) {
+  for (const ColumnType& type : {ColumnType{TypeKind::kInt64, true, ""}, ColumnType{TypeKind::kJson, false, ""},
+                                 ColumnType{TypeKind::kDouble, false, ""}, ColumnType{TypeKind::kInterval, false, ""}}) {
+    const std::string column = absl::StrCat("a column of type ", TypeName(type));
+    EXPECT_THAT(Mistakes(EntrySpec(type, "1")),
+                ElementsAre(HasSubstr(absl::StrCat("key.customer_id: ", column, " has no stable hash")),
+                            HasSubstr(absl::StrCat("entries[0].key: ", column, " cannot be part of this resolver's key"))));
+  }
+}
+
+TEST(ResolverOptionsTest, ReadsValuesByTheirOwnTypeBeforeTheCatalogIsKnown) {
+  const auto spec_of = [](const nlohmann::json& key) {
+    ResolverSpec spec = EntrySpec({}, key);
+    spec.key_types.clear();
+    return spec;
+  };
+  const std::pair<nlohmann::json, Value> cases[] = {
+      {7, Value::Int64(7)}, {"7", Value::Text("7")}, {true, Value::Bool(true)}};
+  for (const auto& [written, value] : cases) {
+    ASSERT_OK_AND_ASSIGN(const auto resolver, Make(spec_of(written)));
+    EXPECT_EQ(ShardOf(*resolver, {value}), 1) << written;
+  }
+  for (const nlohmann::json& number : {nlohmann::json(1.5), nlohmann::json(std::numeric_limits<uint64_t>::max())}) {
+    EXPECT_THAT(Mistakes(spec_of(number)),
+                ElementsAre("entries[0].key: must be an integer, text or a boolean, is a number that no key can hold"));
+  }
+  EXPECT_THAT(Mistakes(spec_of(nlohmann::json::object())),
+              ElementsAre("entries[0].key: must be an integer, text or a boolean, is object"));
+}
+
+TEST(ResolverOptionsTest, AKeyOfSeveralColumnsIsAListOfAllItsValues) {
+  const auto mistakes = [](const char* key) {
+    const std::string options = absl::StrCat(R"({"entries": [{"shard": "s1", "key": )", key, "}]}");
+    return Mistakes(WithKey(SpecOf("lookup", options), {{"a", TypeKind::kInt64}, {"b", TypeKind::kText}}));
+  };
+  EXPECT_THAT(mistakes("7"), ElementsAre("entries[0].key: the key has 2 columns (a, b): write a list of their values"));
+  EXPECT_THAT(mistakes("[7]"), ElementsAre(HasSubstr("entries[0].key: must hold 2 value(s), one per key column, holds 1")));
+  EXPECT_THAT(mistakes(R"(["x", "y"])"), ElementsAre(HasSubstr("entries[0].key[0]: is not a well-formed int64")));
+  EXPECT_THAT(mistakes(R"([7, "y"])"), IsEmpty());
 }
 
 TEST(ResolverTest, APrefixSaysNothingWhereOrderDoesNot) {

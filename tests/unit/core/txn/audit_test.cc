@@ -100,5 +100,12 @@ TEST(AuditTest, APartBelongsToTheCommitAndNotToAnAbortThatStandsElsewhere) {
               ElementsAre("decided_twice t a"));
 }
 
+TEST(AuditTest, ReportsByTransactionThenShard) {
+  EXPECT_THAT(Of({{"b", {}, {BranchOf("u", kOld), BranchOf("t", kOld)}, {{"u", kOld}}},
+                  {"a", {}, {BranchOf("u", kOld)}, {{"t", kOld}}}}),
+              ElementsAre("part_undecided t a", "branch_unfinished t b", "branch_unfinished u a", "part_undecided u b",
+                          "branch_unfinished u b"));
+}
+
 }  // namespace
 }  // namespace quarry

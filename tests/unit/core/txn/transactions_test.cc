@@ -1,6 +1,9 @@
 #include "core/txn/transactions.h"
 
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -387,6 +390,56 @@ TEST_F(TransactionsTest, ReportsEachFailingStepOfABatchAndKeepsTheRest) {
   EXPECT_EQ(StateOf(id), TransactionState::kRolledBack);
 }
 
+TEST_F(TransactionsTest, EndsWithTheCallThatItWasBegunFor) {
+  for (const absl::Status& answer : {absl::OkStatus(), UniqueViolation()}) {
+    const std::string id = Begin();
+    absl::StatusOr<std::unique_ptr<Transactions::Lease>> lease = RunNow(loop_, transactions_->Use(id, {kFirst}, false, ctx_));
+    ASSERT_THAT(lease, IsOk());
+    (*lease)->EndWithCall();
+    EXPECT_EQ(StateOf(id), TransactionState::kActive);
+    (*lease)->Done(answer);
+    EXPECT_EQ(StateOf(id), TransactionState::kCommitted);
+    EXPECT_EQ(shard_.sessions, 0);
+  }
+}
+
+TEST_F(TransactionsTest, IsRolledBackByAnErrorThatEndsItThoughItsCallEndsIt) {
+  const std::string id = Begin();
+  absl::StatusOr<std::unique_ptr<Transactions::Lease>> lease = RunNow(loop_, transactions_->Use(id, {kFirst}, false, ctx_));
+  ASSERT_THAT(lease, IsOk());
+  (*lease)->EndWithCall();
+  (*lease)->Done(Down());
+  EXPECT_EQ(StateOf(id), TransactionState::kRolledBack);
+}
+
+TEST_F(TransactionsTest, ASnapshotReadsTheShardsOfItsCutAndNoOthers) {
+  BeginOptions options;
+  options.read_only = true;
+  options.snapshot = true;
+  const std::string id = Begin(options);
+  EXPECT_THAT(RunNow(loop_, transactions_->Cut(id, {kFirst}, ctx_)), IsOk());
+  EXPECT_THAT(*transactions_->ShardsOf(id), ElementsAre(kFirst));
+  Task read = WriteTask({"R"}, kSecond);
+  read.steps[0].statements[0].writes = false;
+  const absl::Status refused = Run(id, read).status();
+  EXPECT_THAT(refused, HasReason(reason::kCrossShardTransaction));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("the topology has changed since; begin another"));
+  EXPECT_EQ(DetailOf(refused).facts.at("transaction"), id);
+  EXPECT_THAT(other_.leased, IsEmpty());
+  read.shard = kFirst;
+  EXPECT_THAT(Run(id, read), IsOk());
+}
+
+TEST_F(TransactionsTest, KnowsTheShardsThatItHadAfterItsEnd) {
+  const std::string id = Begin();
+  EXPECT_THAT(*transactions_->ShardsEverOf(id), IsEmpty());
+  EXPECT_THAT(Run(id, WriteTask({"A"}, kSecond)), IsOk());
+  EXPECT_THAT(*transactions_->ShardsEverOf(id), ElementsAre(kSecond));
+  EXPECT_THAT(Rollback(id), IsOk());
+  EXPECT_THAT(*transactions_->ShardsEverOf(id), ElementsAre(kSecond));
+  EXPECT_THAT(transactions_->ShardsEverOf("t2-never"), HasReason(reason::kTransactionNotFound));
+}
+
 // ---- Savepoints ----
 
 TEST_F(TransactionsTest, MakesSavepointsOfBeforeTheFirstStatementWithIt) {
@@ -513,8 +566,10 @@ TEST_F(TransactionsTest, CommitsOnAfterItsCallerIsDropped) {
   loop_.Settle();
   commit.Drop();
   EXPECT_EQ(StateOf(id), TransactionState::kInDoubt);
+  EXPECT_EQ(commits_->running(), 1u);
   shard_.Release();
   loop_.Settle();
+  EXPECT_EQ(commits_->running(), 0u);
   EXPECT_EQ(StateOf(id), TransactionState::kCommitted);
   EXPECT_EQ(shard_.commits, 1);
   EXPECT_EQ(shard_.rollbacks, 0);
