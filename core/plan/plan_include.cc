@@ -4,9 +4,11 @@
 #include <map>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "core/base/error.h"
+#include "core/base/status_macros.h"
 #include "core/plan/filter.h"
 #include "core/plan/lowering.h"
 
@@ -39,7 +41,8 @@ class Tree {
       absl::StrAppend(&path, path.empty() ? "" : ".", name);
       const auto known = by_path_.find(path);
       if (known == by_path_.end()) {
-        if (!Append(at, name, path, field)) return;
+        const absl::Status added = Append(at, name, path);
+        if (!added.ok()) return Refuse(field, std::string(added.message()));
         at = named_.size() - 1;
       } else {
         at = known->second;
@@ -61,35 +64,26 @@ class Tree {
   std::vector<FieldViolation>& violations() { return violations_; }
 
  private:
-  bool Append(std::optional<size_t> parent, const std::string& name, const std::string& path, const std::string& field) {
+  absl::Status Append(std::optional<size_t> parent, const std::string& name, const std::string& path) {
     const Table& from = parent.has_value() ? *named_[*parent].related : table_;
     if (named_.size() >= limits_.steps_max) {
-      Refuse(field, absl::StrCat("is one relation too many; at most ", limits_.steps_max, " are loaded at once"));
-      return false;
+      return absl::InvalidArgumentError(
+          absl::StrCat("is one relation too many; at most ", limits_.steps_max, " are loaded at once"));
     }
-    const absl::StatusOr<const Relation*> relation = catalog_.FindRelation(from.name(), name);
-    if (!relation.ok()) {
-      Refuse(field, std::string(relation.status().message()));
-      return false;
-    }
-    const absl::StatusOr<const Table*> related = catalog_.FindTable((*relation)->related_table);
-    if (!related.ok()) {
-      Refuse(field, std::string(related.status().message()));
-      return false;
-    }
-    if (!(*relation)->same_shard && !FoundByKey(**relation, **related)) {
-      Refuse(field, absl::StrCat("cannot be loaded beside its parents: ", (*relation)->apart));
-      return false;
+    QUARRY_ASSIGN_OR_RETURN(const Relation* const relation, catalog_.FindRelation(from.name(), name));
+    QUARRY_ASSIGN_OR_RETURN(const Table* const related, catalog_.FindTable(relation->related_table));
+    if (!relation->same_shard && !FoundByKey(*relation, *related)) {
+      return absl::InvalidArgumentError(absl::StrCat("cannot be loaded beside its parents: ", relation->apart));
     }
     Named step;
     step.parent = parent;
-    step.relation = *relation;
-    step.related = *related;
+    step.relation = relation;
+    step.related = related;
     step.depth = parent.has_value() ? named_[*parent].depth + 1 : 1;
     by_path_[path] = named_.size();
     named_.push_back(step);
     paths_.push_back(path);
-    return true;
+    return absl::OkStatus();
   }
 
   // Then each row is read where its key lives.
