@@ -98,7 +98,8 @@ bool Merge(const AggregateColumn& column, Row& row, Accumulator& into) {
     case AggregateFunction::kMax:
       break;
   }
-  if (!value.is_null()) KeepExtreme(column.function == AggregateFunction::kMax, std::move(value), into);
+  const bool greatest = column.function == AggregateFunction::kMax;
+  if (!value.is_null()) KeepExtreme(greatest, std::move(value), into);
   return true;
 }
 

@@ -39,15 +39,18 @@ std::optional<bool> Join(const std::vector<Predicate>& children, const Row& row,
 }
 
 // `column` is not null.
-std::optional<bool> EvaluateCompare(const Predicate& predicate, const Value& column, const Row& row) {
-  const Value& other = predicate.other.has_value() ? row[predicate.other->position] : predicate.values[0];
+std::optional<bool> EvaluateCompare(const Predicate& predicate, const Value& column,
+                                    const Row& row) {
+  const Value& other =
+      predicate.other.has_value() ? row[predicate.other->position] : predicate.values[0];
   if (other.is_null()) return std::nullopt;
   return Holds(predicate.op, CompareValues(column, other));
 }
 
 // None of the values is null.
 bool IsIn(const Value& column, const std::vector<Value>& values) {
-  return std::any_of(values.begin(), values.end(), [&column](const Value& one) { return CompareValues(column, one) == 0; });
+  return std::any_of(values.begin(), values.end(),
+                     [&column](const Value& one) { return CompareValues(column, one) == 0; });
 }
 
 }  // namespace

@@ -17,7 +17,9 @@ bool OrderedMerge::finished() const {
 std::optional<size_t> OrderedMerge::Wants() const {
   if (hungry_ == 0 || finished()) return std::nullopt;
   // There is one, since hungry_ counts them.
-  const auto hungry = std::find_if(runs_.begin(), runs_.end(), [](const Run& run) { return !run.closed && run.at == run.rows.size(); });
+  const auto hungry = std::find_if(runs_.begin(), runs_.end(), [](const Run& run) {
+    return !run.closed && run.at == run.rows.size();
+  });
   return static_cast<size_t>(hungry - runs_.begin());
 }
 

@@ -108,7 +108,8 @@ namespace {
 void AddEntry(OptionReader& reader, const Key& key, ShardId shard, const std::string& path,
               KeyMap<ShardId>& entries) {
   // The key has a stable hash: KeyPart reads no values without one.
-  if (!entries.emplace(Store(ProbeOf(key).value()), shard).second) reader.Add(path, "is mapped twice");
+  if (!entries.emplace(Store(ProbeOf(key).value()), shard).second)
+    reader.Add(path, "is mapped twice");
 }
 
 void ReadEntryList(OptionReader& reader, const nlohmann::json& list, KeyMap<ShardId>& entries) {

@@ -163,7 +163,9 @@ TEST(AggregateMergeTest, SumsAndAveragesAreThoseOfPostgres) {
 
 TEST(AggregateMergeTest, ASumThatDoesNotFitIsRefusedByName) {
   const AggregateSpec whole = SpecBuilder(0).Add(AggregateFunction::kSum, TypeKind::kInt32, TypeKind::kInt64).Build();
-  ASSERT_OK_AND_ASSIGN(const std::vector<Row> greatest, MergeAll(whole, {{{Value::Int64(1)}}, {{Value::Decimal("9223372036854775806")}}}));
+  ASSERT_OK_AND_ASSIGN(
+      const std::vector<Row> greatest,
+      MergeAll(whole, {{{Value::Int64(1)}}, {{Value::Decimal("9223372036854775806")}}}));
   EXPECT_THAT(greatest, ElementsAre(Row{Value::Int64(std::numeric_limits<int64_t>::max())}));
   const absl::Status status = MergeAll(whole, {{{Value::Decimal("9223372036854775807")}}, {{Value::Decimal("1")}}}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);

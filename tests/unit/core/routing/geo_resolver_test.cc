@@ -84,11 +84,13 @@ TEST(GeoResolverTest, RefusesARegionOfTooManyCombinations) {
     nlohmann::json more = nlohmann::json::array();
     for (int i = 0; i < states; ++i) more.push_back(absl::StrCat("t", i));
     ResolverSpec spec = GeoSpec("{}");
-    spec.options["regions"] = {{{"match", {{"country", countries}, {"state", more}}}, {"shard", "s0"}}};
+    spec.options["regions"] = {
+        {{"match", {{"country", countries}, {"state", more}}}, {"shard", "s0"}}};
     return Mistakes(spec);
   };
   EXPECT_THAT(mistakes(200), IsEmpty());
-  EXPECT_THAT(mistakes(201), ElementsAre("regions[0].match: lists more than 100000 combinations: split it"));
+  EXPECT_THAT(mistakes(201),
+              ElementsAre("regions[0].match: lists more than 100000 combinations: split it"));
 }
 
 TEST(GeoResolverTest, APartOfAKeyMeetsTheRegionsThatAgree) {

@@ -94,11 +94,14 @@ TEST_F(PluginLoaderTest, SaysWhyAFileIsNoPlugin) {
   EXPECT_THAT(Failure(QUARRY_NOT_A_PLUGIN), HasSubstr("it exports no quarry_resolver_plugin_v1"));
   EXPECT_THAT(Failure(QUARRY_WRONG_VERSION_PLUGIN),
               HasSubstr("it is of version 99, this server takes version 1"));
-  EXPECT_THAT(Failure(QUARRY_SHORT_TABLE_PLUGIN), HasSubstr(absl::StrCat("its table has 8 bytes, version 1 has ",
-                                                                         sizeof(quarry_resolver_plugin))));
+  EXPECT_THAT(Failure(QUARRY_SHORT_TABLE_PLUGIN),
+              HasSubstr(absl::StrCat("its table has 8 bytes, version 1 has ",
+                                     sizeof(quarry_resolver_plugin))));
   EXPECT_THAT(Failure(QUARRY_LACKING_PLUGIN), HasSubstr("it lacks create, destroy or resolve"));
-  EXPECT_THAT(Failure(QUARRY_BAD_TYPE_PLUGIN), HasSubstr("its type must be 1 to 64 characters of a-z, 0-9 and _"));
-  EXPECT_THAT(Failure(QUARRY_NO_TYPE_PLUGIN), HasSubstr("its type must be 1 to 64 characters of a-z, 0-9 and _"));
+  EXPECT_THAT(Failure(QUARRY_BAD_TYPE_PLUGIN),
+              HasSubstr("its type must be 1 to 64 characters of a-z, 0-9 and _"));
+  EXPECT_THAT(Failure(QUARRY_NO_TYPE_PLUGIN),
+              HasSubstr("its type must be 1 to 64 characters of a-z, 0-9 and _"));
   EXPECT_TRUE(registry_.types().empty());
 }
 
@@ -127,7 +130,8 @@ TEST_F(PluginLoaderTest, PassesEveryKindOfKeyValue) {
   const absl::Status refused = resolver->Resolve({Value::Json("1")}).status();
   ASSERT_EQ(DetailOf(refused).violations.size(), 1U);
   EXPECT_EQ(DetailOf(refused).violations[0].field, "key[0]");
-  EXPECT_THAT(DetailOf(refused).violations[0].description, HasSubstr("json cannot be part of a shard key"));
+  EXPECT_THAT(DetailOf(refused).violations[0].description,
+              HasSubstr("json cannot be part of a shard key"));
 }
 
 TEST_F(PluginLoaderTest, ExplainsInGeneralWordsForAPluginWithoutAny) {

@@ -175,7 +175,8 @@ TEST(ResolverOptionsTest, ReadsAKeysValuesByTheirColumnsType) {
       {TypeKind::kDate, "2026-01-31", Value::Date("2026-01-31")},
       {TypeKind::kTime, "12:30", Value::Time("12:30:00")},
       {TypeKind::kDecimal, 12, Value::Decimal("12.0")},
-      {TypeKind::kUuid, "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", Value::Uuid("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")},
+      {TypeKind::kUuid, "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+       Value::Uuid("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")},
   };
   for (const auto& [kind, written, value] : cases) {
     SCOPED_TRACE(absl::StrCat(TypeName({kind, false, ""}), " ", written.dump()));
@@ -200,21 +201,26 @@ TEST(ResolverOptionsTest, RefusesValuesThatAreNotOfTheirColumnsType) {
       {TypeKind::kDecimal, "1.2.3", "is not a well-formed decimal"},
       {TypeKind::kUuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g", "is not a well-formed uuid"},
       {TypeKind::kText, nullptr, "is missing"},
-      {TypeKind::kText, false, "must be of the column's type text, is a boolean: write it in quotes"},
+      {TypeKind::kText, false,
+       "must be of the column's type text, is a boolean: write it in quotes"},
   };
   for (const auto& [kind, written, mistake] : cases) {
     SCOPED_TRACE(absl::StrCat(TypeName({kind, false, ""}), " ", written.dump()));
-    EXPECT_THAT(Mistakes(EntrySpec({kind, false, ""}, written)), ElementsAre(HasSubstr(absl::StrCat("entries[0].key: ", mistake))));
+    EXPECT_THAT(Mistakes(EntrySpec({kind, false, ""}, written)),
+                ElementsAre(HasSubstr(absl::StrCat("entries[0].key: ", mistake))));
   }
 }
 
 TEST(ResolverOptionsTest, RefusesColumnsWithoutAStableHashAndTheirValues) {
-  for (const ColumnType& type : {ColumnType{TypeKind::kInt64, true, ""}, ColumnType{TypeKind::kJson, false, ""},
-                                 ColumnType{TypeKind::kDouble, false, ""}, ColumnType{TypeKind::kInterval, false, ""}}) {
+  for (const ColumnType& type :
+       {ColumnType{TypeKind::kInt64, true, ""}, ColumnType{TypeKind::kJson, false, ""},
+        ColumnType{TypeKind::kDouble, false, ""}, ColumnType{TypeKind::kInterval, false, ""}}) {
     const std::string column = absl::StrCat("a column of type ", TypeName(type));
-    EXPECT_THAT(Mistakes(EntrySpec(type, "1")),
-                ElementsAre(HasSubstr(absl::StrCat("key.customer_id: ", column, " has no stable hash")),
-                            HasSubstr(absl::StrCat("entries[0].key: ", column, " cannot be part of this resolver's key"))));
+    EXPECT_THAT(
+        Mistakes(EntrySpec(type, "1")),
+        ElementsAre(HasSubstr(absl::StrCat("key.customer_id: ", column, " has no stable hash")),
+                    HasSubstr(absl::StrCat("entries[0].key: ", column,
+                                           " cannot be part of this resolver's key"))));
   }
 }
 
@@ -230,9 +236,11 @@ TEST(ResolverOptionsTest, ReadsValuesByTheirOwnTypeBeforeTheCatalogIsKnown) {
     ASSERT_OK_AND_ASSIGN(const auto resolver, Make(spec_of(written)));
     EXPECT_EQ(ShardOf(*resolver, {value}), 1) << written;
   }
-  for (const nlohmann::json& number : {nlohmann::json(1.5), nlohmann::json(std::numeric_limits<uint64_t>::max())}) {
+  for (const nlohmann::json& number :
+       {nlohmann::json(1.5), nlohmann::json(std::numeric_limits<uint64_t>::max())}) {
     EXPECT_THAT(Mistakes(spec_of(number)),
-                ElementsAre("entries[0].key: must be an integer, text or a boolean, is a number that no key can hold"));
+                ElementsAre("entries[0].key: must be an integer, text or a boolean, is a number "
+                            "that no key can hold"));
   }
   EXPECT_THAT(Mistakes(spec_of(nlohmann::json::object())),
               ElementsAre("entries[0].key: must be an integer, text or a boolean, is object"));
@@ -241,11 +249,17 @@ TEST(ResolverOptionsTest, ReadsValuesByTheirOwnTypeBeforeTheCatalogIsKnown) {
 TEST(ResolverOptionsTest, AKeyOfSeveralColumnsIsAListOfAllItsValues) {
   const auto mistakes = [](const char* key) {
     const std::string options = absl::StrCat(R"({"entries": [{"shard": "s1", "key": )", key, "}]}");
-    return Mistakes(WithKey(SpecOf("lookup", options), {{"a", TypeKind::kInt64}, {"b", TypeKind::kText}}));
+    return Mistakes(
+        WithKey(SpecOf("lookup", options), {{"a", TypeKind::kInt64}, {"b", TypeKind::kText}}));
   };
-  EXPECT_THAT(mistakes("7"), ElementsAre("entries[0].key: the key has 2 columns (a, b): write a list of their values"));
-  EXPECT_THAT(mistakes("[7]"), ElementsAre(HasSubstr("entries[0].key: must hold 2 value(s), one per key column, holds 1")));
-  EXPECT_THAT(mistakes(R"(["x", "y"])"), ElementsAre(HasSubstr("entries[0].key[0]: is not a well-formed int64")));
+  EXPECT_THAT(
+      mistakes("7"),
+      ElementsAre("entries[0].key: the key has 2 columns (a, b): write a list of their values"));
+  EXPECT_THAT(
+      mistakes("[7]"),
+      ElementsAre(HasSubstr("entries[0].key: must hold 2 value(s), one per key column, holds 1")));
+  EXPECT_THAT(mistakes(R"(["x", "y"])"),
+              ElementsAre(HasSubstr("entries[0].key[0]: is not a well-formed int64")));
   EXPECT_THAT(mistakes(R"([7, "y"])"), IsEmpty());
 }
 

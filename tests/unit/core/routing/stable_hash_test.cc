@@ -168,9 +168,10 @@ TEST(KeyTextTest, ReadsHyphenatedUuidsOfEitherCase) {
   EXPECT_EQ((*lower)[0], 0x01);
   EXPECT_EQ((*lower)[15], 0xab);
   EXPECT_EQ(ParseUuid("018F3C6E-8A2B-7C1D-9E3F-0123456789AB"), lower);
-  for (const char* malformed : {"", "018f3c6e8a2b7c1d9e3f0123456789ab", "018f3c6e-8a2b-7c1d-9e3f-0123456789ag",
-                                "g18f3c6e-8a2b-7c1d-9e3f-0123456789ab", "018f3c6e-8a2b-7c1d-9e3f-0123456789a ",
-                                "018f3c6e_8a2b_7c1d_9e3f_0123456789ab", "018f3c6e-8a2b-7c1d-9e3f-0123456789abc"}) {
+  for (const char* malformed :
+       {"", "018f3c6e8a2b7c1d9e3f0123456789ab", "018f3c6e-8a2b-7c1d-9e3f-0123456789ag",
+        "g18f3c6e-8a2b-7c1d-9e3f-0123456789ab", "018f3c6e-8a2b-7c1d-9e3f-0123456789a ",
+        "018f3c6e_8a2b_7c1d_9e3f_0123456789ab", "018f3c6e-8a2b-7c1d-9e3f-0123456789abc"}) {
     EXPECT_EQ(ParseUuid(malformed), std::nullopt) << malformed;
   }
 }

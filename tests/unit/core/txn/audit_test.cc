@@ -103,8 +103,8 @@ TEST(AuditTest, APartBelongsToTheCommitAndNotToAnAbortThatStandsElsewhere) {
 TEST(AuditTest, ReportsByTransactionThenShard) {
   EXPECT_THAT(Of({{"b", {}, {BranchOf("u", kOld), BranchOf("t", kOld)}, {{"u", kOld}}},
                   {"a", {}, {BranchOf("u", kOld)}, {{"t", kOld}}}}),
-              ElementsAre("part_undecided t a", "branch_unfinished t b", "branch_unfinished u a", "part_undecided u b",
-                          "branch_unfinished u b"));
+              ElementsAre("part_undecided t a", "branch_unfinished t b", "branch_unfinished u a",
+                          "part_undecided u b", "branch_unfinished u b"));
 }
 
 }  // namespace

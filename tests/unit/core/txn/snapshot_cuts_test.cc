@@ -30,14 +30,17 @@ class SnapshotCutsTest : public ::testing::Test {
     EXPECT_EQ(second_.sessions, 0);
   }
   std::vector<ShardParty> Parties() {
-    return {{&first_backend_, "s0", Dialect::kSqlite}, {&second_backend_, "s1", Dialect::kPostgres}};
+    return {{&first_backend_, "s0", Dialect::kSqlite},
+            {&second_backend_, "s1", Dialect::kPostgres}};
   }
   CallContext Within(absl::Duration time) {
     CallContext ctx(loop_);
     ctx.deadline = loop_.Now() + time;
     return ctx;
   }
-  Async<Opened> Open(std::vector<ShardId> shards, const CallContext& ctx) { return cuts_.Open(std::move(shards), Parties(), ctx); }
+  Async<Opened> Open(std::vector<ShardId> shards, const CallContext& ctx) {
+    return cuts_.Open(std::move(shards), Parties(), ctx);
+  }
 
   ManualLoop loop_;
   SeededRandom random_{1};
@@ -85,7 +88,8 @@ TEST_F(SnapshotCutsTest, SaysThatAGateWasLostWhenNoTimeIsLeftForAnotherTry) {
   const absl::Status lost = RunNow(loop_, Open({kFirst, kSecond}, ctx)).status();
   EXPECT_THAT(lost, StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(lost, HasReason(reason::kShardUnavailable));
-  EXPECT_THAT(std::string(lost.message()), HasSubstr("a gate was lost while the snapshot was taken"));
+  EXPECT_THAT(std::string(lost.message()),
+              HasSubstr("a gate was lost while the snapshot was taken"));
   EXPECT_EQ(DetailOf(lost).retry_after, absl::Milliseconds(100));
   EXPECT_EQ(cuts_.stats().cycles, 0);
 }

@@ -393,7 +393,8 @@ TEST_F(TransactionsTest, ReportsEachFailingStepOfABatchAndKeepsTheRest) {
 TEST_F(TransactionsTest, EndsWithTheCallThatItWasBegunFor) {
   for (const absl::Status& answer : {absl::OkStatus(), UniqueViolation()}) {
     const std::string id = Begin();
-    absl::StatusOr<std::unique_ptr<Transactions::Lease>> lease = RunNow(loop_, transactions_->Use(id, {kFirst}, false, ctx_));
+    absl::StatusOr<std::unique_ptr<Transactions::Lease>> lease =
+        RunNow(loop_, transactions_->Use(id, {kFirst}, false, ctx_));
     ASSERT_THAT(lease, IsOk());
     (*lease)->EndWithCall();
     EXPECT_EQ(StateOf(id), TransactionState::kActive);
@@ -405,7 +406,8 @@ TEST_F(TransactionsTest, EndsWithTheCallThatItWasBegunFor) {
 
 TEST_F(TransactionsTest, IsRolledBackByAnErrorThatEndsItThoughItsCallEndsIt) {
   const std::string id = Begin();
-  absl::StatusOr<std::unique_ptr<Transactions::Lease>> lease = RunNow(loop_, transactions_->Use(id, {kFirst}, false, ctx_));
+  absl::StatusOr<std::unique_ptr<Transactions::Lease>> lease =
+      RunNow(loop_, transactions_->Use(id, {kFirst}, false, ctx_));
   ASSERT_THAT(lease, IsOk());
   (*lease)->EndWithCall();
   (*lease)->Done(Down());
@@ -423,7 +425,8 @@ TEST_F(TransactionsTest, ASnapshotReadsTheShardsOfItsCutAndNoOthers) {
   read.steps[0].statements[0].writes = false;
   const absl::Status refused = Run(id, read).status();
   EXPECT_THAT(refused, HasReason(reason::kCrossShardTransaction));
-  EXPECT_THAT(std::string(refused.message()), HasSubstr("the topology has changed since; begin another"));
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("the topology has changed since; begin another"));
   EXPECT_EQ(DetailOf(refused).facts.at("transaction"), id);
   EXPECT_THAT(other_.leased, IsEmpty());
   read.shard = kFirst;

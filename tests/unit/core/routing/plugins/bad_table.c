@@ -1,4 +1,4 @@
-/* A plug-in whose table cannot be taken: which of its members is bad is defined where it is built. */
+/* A plug-in whose table cannot be taken: what is bad in it is defined where it is built. */
 #include <stddef.h>
 
 #include "core/routing/plugin.h"
@@ -22,8 +22,8 @@ void* create(const struct quarry_resolver_spec* spec, const struct quarry_violat
 
 static void destroy(void* resolver) { (void)resolver; }
 
-static int resolve(const void* resolver, const struct quarry_value* key, size_t key_size, uint32_t* shard,
-                   struct quarry_buffer error) {
+static int resolve(const void* resolver, const struct quarry_value* key, size_t key_size,
+                   uint32_t* shard, struct quarry_buffer error) {
   (void)resolver;
   (void)key;
   (void)key_size;

@@ -1,11 +1,13 @@
-/* A plug-in that tells what it was given: a key of an integer is on the shard of that number, of any other it says why not. */
+/* A plug-in that tells what it was given: an integer is on the shard of that number, any other key
+ * is refused with its kind and content. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/routing/plugin.h"
 
-static void* create(const struct quarry_resolver_spec* spec, const struct quarry_violations* violations) {
+static void* create(const struct quarry_resolver_spec* spec,
+                    const struct quarry_violations* violations) {
   (void)spec;
   (void)violations;
   return malloc(1);
@@ -13,16 +15,16 @@ static void* create(const struct quarry_resolver_spec* spec, const struct quarry
 
 static void destroy(void* resolver) { free(resolver); }
 
-static int resolve(const void* resolver, const struct quarry_value* key, size_t key_size, uint32_t* shard,
-                   struct quarry_buffer error) {
+static int resolve(const void* resolver, const struct quarry_value* key, size_t key_size,
+                   uint32_t* shard, struct quarry_buffer error) {
   (void)resolver;
   (void)key_size;
   if (key[0].kind == QUARRY_VALUE_INT64) {
     *shard = (uint32_t)key[0].number;
     return QUARRY_OK;
   }
-  snprintf(error.data, error.size, "kind %" PRIu32 ", number %" PRId64 ", %zu bytes: %s", key[0].kind, key[0].number,
-           key[0].text.size, key[0].text.data);
+  snprintf(error.data, error.size, "kind %" PRIu32 ", number %" PRId64 ", %zu bytes: %s",
+           key[0].kind, key[0].number, key[0].text.size, key[0].text.data);
   return QUARRY_INVALID_KEY;
 }
 
