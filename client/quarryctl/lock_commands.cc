@@ -162,7 +162,7 @@ int WaitFor(pid_t child, const client::HeldLock& lock, absl::Status& lost) {
     } else if (absl::Now() >= kill_at) {
       kill(child, SIGKILL);
     }
-    absl::SleepFor(kLook);
+    absl::SleepFor(kLook);  // No signal says that a lease is lost.
   }
 }
 

@@ -57,7 +57,7 @@ class ReadShapes {
     using is_transparent = void;
     template <typename Either>
     size_t operator()(const Either& shape) const {
-      return absl::HashOf(shape.table, shape.columns, shape.lock);
+      return absl::HashOf(shape.table, shape.columns, shape.lock);  // Lives in this process alone.
     }
   };
   struct Equal {
