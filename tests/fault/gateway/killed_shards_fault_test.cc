@@ -94,7 +94,7 @@ class KilledShardsTest : public testing::TestWithParam<Death> {
   // As many rounds as are asked for, and more until a death has hit: a backend dies only where one is at work just then.
   bool More(int round, int hit) const {
     const bool seen = shared_->deaths() > deaths_before_ && hit > 0;
-    return round < Rounds() || (!seen && round < 3 * Rounds());
+    return round < Rounds() || (!seen && round < 10 * Rounds());
   }
   // `hit`: calls that have noticed. What has given no row yet, and a write with a request_id, is tried once more, which finds
   // the server there when a mere backend has died.
