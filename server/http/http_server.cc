@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <thread>
 #include <utility>
 
@@ -21,6 +22,18 @@ constexpr char kText[] = "text/plain; charset=utf-8";
 void Reply(const JsonReply& reply, httplib::Response& response) {
   response.status = reply.http_status;
   response.set_content(reply.body + "\n", kJson);
+  if (reply.retry_after_seconds > 0) response.set_header("Retry-After", std::to_string(reply.retry_after_seconds));
+}
+
+JsonReply TooManyCalls(int calls_max) {
+  ErrorDetail detail;
+  detail.reason = reason::kLimitExceeded;
+  detail.facts = {{"pool", "json calls"}, {"size", std::to_string(calls_max)}};
+  detail.retry_after = absl::Seconds(1);
+  return ErrorReply(MakeError(absl::StatusCode::kResourceExhausted,
+                              absl::StrCat("this gateway already runs ", calls_max,
+                                           " JSON calls; retry after the delay, or call it over gRPC"),
+                              detail));
 }
 
 // A page of another site can make a browser post forms and plain text here, but not JSON.
@@ -39,7 +52,7 @@ struct HttpServer::State {
   void Configure();
   void ServeMetrics(httplib::Response& response) const;
   void ServeReadiness(httplib::Response& response) const;
-  void ServeCall(const httplib::Request& request, httplib::Response& response) const;
+  void ServeCall(const httplib::Request& request, httplib::Response& response);
   static void ServeError(httplib::Response& response);
 
   const HttpServerOptions options;
@@ -48,6 +61,7 @@ struct HttpServer::State {
   const std::vector<std::shared_ptr<const prometheus::Collectable>> metrics;
   httplib::Server http;
   int port = 0;
+  std::atomic<int> calls{0};
   std::thread acceptor;
 };
 
@@ -60,19 +74,20 @@ void HttpServer::State::ServeMetrics(httplib::Response& response) const {
 }
 
 void HttpServer::State::ServeReadiness(httplib::Response& response) const {
-  if (board.ready()) {
+  std::string reasons = board.not_ready();
+  if (reasons.empty()) {
     response.set_content("ready\n", kText);
     return;
   }
   response.status = 503;
-  std::string reasons = board.draining() ? "draining\n" : "no shard is usable\n";
+  reasons += "\n";
   for (const ShardView& view : board.shards()) {
     absl::StrAppend(&reasons, "shard ", view.name, ": ", ShardStateName(view.state), "\n");
   }
   response.set_content(reasons, kText);
 }
 
-void HttpServer::State::ServeCall(const httplib::Request& request, httplib::Response& response) const {
+void HttpServer::State::ServeCall(const httplib::Request& request, httplib::Response& response) {
   if (!IsJson(request)) {
     JsonReply reply = ErrorReply(InvalidField(
         "Content-Type", "must be application/json (with curl: -H 'content-type: application/json')"));
@@ -87,7 +102,9 @@ void HttpServer::State::ServeCall(const httplib::Request& request, httplib::Resp
   call.peer = absl::StrCat("http:", request.remote_addr, ":", request.remote_port);
   call.timeout = request.get_header_value("X-Timeout");
   call.grpc_timeout = request.get_header_value("grpc-timeout");
-  Reply(RunJsonCall(server, call), response);
+  const bool admitted = calls.fetch_add(1) < options.calls_max;
+  Reply(admitted ? RunJsonCall(server, call) : TooManyCalls(options.calls_max), response);
+  calls.fetch_sub(1);
 }
 
 // What httplib refuses by itself has no body yet.

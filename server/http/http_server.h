@@ -17,8 +17,10 @@ namespace quarry {
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   int port = 0;  // 0: any free one.
-  // Connections served at once. A call holds its thread while it runs, so probes need some to spare.
-  int threads = 32;
+  // Connections served at once.
+  int threads = 128;
+  // JSON calls at once. Each holds its thread while it runs; the other threads are for probes and /metrics.
+  int calls_max = 96;
   int64_t body_bytes_max = 4 << 20;
 };
 

@@ -143,6 +143,9 @@ JsonReply ErrorReply(const absl::Status& status) {
   google::rpc::Status full = ToRpcStatus(status);
   JsonReply reply;
   reply.http_status = HttpStatusOf(status.code());
+  if (const std::optional<absl::Duration> delay = DetailOf(status).retry_after; delay.has_value()) {
+    reply.retry_after_seconds = std::max<int64_t>(1, absl::ToInt64Seconds(absl::Ceil(*delay, absl::Seconds(1))));
+  }
   if (google::protobuf::util::MessageToJsonString(full, &reply.body).ok()) return reply;
   full.clear_details();  // Of a type that is not known here.
   reply.body.clear();
@@ -153,7 +156,7 @@ JsonReply ErrorReply(const absl::Status& status) {
 JsonReply RunJsonCall(GrpcServer& server, const JsonRequest& request) {
   absl::StatusOr<std::string> body = Run(server, request);
   if (!body.ok()) return ErrorReply(body.status());
-  return {200, *std::move(body)};
+  return {200, *std::move(body), 0};
 }
 
 }  // namespace quarry

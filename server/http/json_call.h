@@ -1,6 +1,7 @@
 // One unary RPC as JSON: protobuf's mapping both ways, google.rpc.Status for errors.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@ namespace quarry {
 struct JsonReply {
   int http_status = 200;
   std::string body;
+  int64_t retry_after_seconds = 0;  // 0: the error names no delay.
 };
 
 struct JsonRequest {

@@ -1,5 +1,7 @@
 #include "server/http/http_server.h"
 
+#include <atomic>
+#include <thread>
 
 #include "core/base/error.h"
 #include "gtest/gtest.h"
@@ -13,12 +15,21 @@
 namespace quarry {
 namespace {
 
+// While it is true, calls for the table "held" do not end; so many are under way.
+std::atomic<bool> held{false};
+std::atomic<int> holding{0};
+
 Async<absl::Status> Get(const v1::GetRequest& request, v1::GetResponse& response, CallScope& scope) {
   if (request.table() == "missing") {
     co_return MakeError(absl::StatusCode::kNotFound, reason::kTableNotFound, "no such table", {{"table", "missing"}});
   }
   if (request.table() == "slow") {
     SleepUntil sleep(scope.ctx.loop, scope.ctx.loop.Now() + absl::Hours(1));
+    co_await sleep;
+  }
+  if (request.table() == "held") ++holding;
+  while (request.table() == "held" && held) {
+    SleepUntil sleep(scope.ctx.loop, scope.ctx.loop.Now() + absl::Milliseconds(1));
     co_await sleep;
   }
   (*response.mutable_record()->mutable_columns())["id"].set_int64_value(INT64_MAX);
@@ -61,6 +72,10 @@ TEST_F(HttpServerTest, ServesMetricsAndProbes) {
   EXPECT_EQ(client_->Get("/livez")->status, 200);
   EXPECT_EQ(client_->Get("/readyz")->status, 503);
   ShardIs(ShardState::kUp);
+  board_.SetCatalogProblem("table t is missing on s0");
+  EXPECT_EQ(client_->Get("/readyz")->status, 503);
+  EXPECT_EQ(client_->Get("/readyz")->body, "the tables are not known: table t is missing on s0\nshard s0: UP\n");
+  board_.SetCatalogProblem("");
   EXPECT_EQ(client_->Get("/readyz")->status, 200);
   board_.SetDraining();
   EXPECT_EQ(client_->Get("/readyz")->status, 503);
@@ -99,6 +114,44 @@ TEST_F(HttpServerTest, EndsACallAtTheTimeoutOfItsHeader) {
   EXPECT_EQ(Post("/quarry.v1.DataService/Get", R"({"table": "slow"})", 504, {{"X-Timeout", "20ms"}})["code"], 4);
   EXPECT_EQ(Post("/quarry.v1.DataService/Get", R"({"table": "slow"})", 504, {{"grpc-timeout", "20m"}})["code"], 4);
   EXPECT_EQ(Post("/quarry.v1.DataService/Get", "{}", 400, {{"X-Timeout", "soon"}})["code"], 3);
+}
+
+TEST_F(HttpServerTest, CallsThatHangLeaveThreadsForProbesAndRefuseMoreCalls) {
+  HttpServerOptions options;
+  options.threads = 4;
+  options.calls_max = 2;
+  HttpServer narrow(options, *grpc_, board_, {});
+  ASSERT_THAT(narrow.Start(), IsOk());
+  const auto post = [&narrow](const char* table) {
+    return httplib::Client("127.0.0.1", narrow.port())
+        .Post("/quarry.v1.DataService/Get", absl::StrCat("{\"table\": \"", table, "\"}"), "application/json");
+  };
+  held = true;
+  std::atomic<int> answered{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 2; ++i) {
+    callers.emplace_back([&] {
+      EXPECT_EQ(post("held")->status, 200);
+      ++answered;
+    });
+  }
+  for (const absl::Time end = absl::Now() + absl::Seconds(30); holding < 2 && absl::Now() < end;) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(holding, 2);
+  const httplib::Result refused = post("t");
+  EXPECT_EQ(refused->status, 429) << refused->body;
+  EXPECT_EQ(refused->get_header_value("Retry-After"), "1");
+  EXPECT_EQ(nlohmann::json::parse(refused->body)["code"], 8);
+  EXPECT_THAT(refused->body, testing::HasSubstr(R"("reason":"LIMIT_EXCEEDED")"));
+  EXPECT_THAT(refused->body, testing::HasSubstr(R"("size":"2")"));
+  httplib::Client probe("127.0.0.1", narrow.port());
+  EXPECT_EQ(probe.Get("/livez")->status, 200);
+  EXPECT_EQ(probe.Get("/metrics")->status, 200);
+  EXPECT_EQ(answered, 0) << "all the while";
+  held = false;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(post("t")->status, 200);
 }
 
 TEST_F(HttpServerTest, RefusesAPortThatIsTaken) {
