@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
 #include "core/base/error.h"
 #include "core/base/failpoint.h"
@@ -88,19 +90,57 @@ int PrintConfig(const Flags& flags) {
   return 0;
 }
 
+// As it can be typed in this folder.
+std::string Typed(const std::filesystem::path& file) {
+  std::error_code error;
+  const std::string near = std::filesystem::proximate(file, error).string();
+  const std::string path = error || absl::StartsWith(near, "..") ? file.string() : near;
+  return absl::StrContains(path, ' ') ? absl::StrCat("'", path, "'") : path;
+}
+
+std::filesystem::path OwnFolder() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+}
+
+// The quarryctl beside this program; by its name alone where that finds it, or where there is none.
+std::string QuarryctlCommand() {
+  constexpr char kName[] = "quarryctl";
+  std::error_code error;
+  const std::filesystem::path own = OwnFolder();
+  const char* path = std::getenv("PATH");
+  for (const absl::string_view folder : absl::StrSplit(path == nullptr ? "" : path, ':')) {
+    if (std::filesystem::equivalent(std::filesystem::path(std::string(folder)), own, error)) return kName;
+  }
+  return std::filesystem::exists(own / kName, error) ? Typed(own / kName) : kName;
+}
+
+// The page on clients: in the repository, or where a package has put it; empty where there is none.
+std::string ClientsPage() {
+  std::error_code error;
+  for (const std::filesystem::path& page :
+       {std::filesystem::current_path(error) / "docs/languages.md",
+        (OwnFolder() / "../share/doc/quarry/docs/languages.md").lexically_normal()}) {
+    if (std::filesystem::exists(page, error)) return Typed(page);
+  }
+  return "";
+}
+
 void ShowWhatToTry(const quarry::Gateway& gateway) {
+  const std::string quarryctl = QuarryctlCommand();
+  const std::string page = ClientsPage();
   const std::string grpc = absl::StrCat("localhost:", gateway.grpc_port());
   const std::string http = absl::StrCat("localhost:", gateway.http_port());
   std::cout << "\nquarryd is ready: gRPC on " << grpc << ", HTTP on " << http << ", a sample shop on "
             << gateway.config().shards.size() << " SQLite shards in " << gateway.config().data_dir << "/\n\n"
             << "Try in another terminal:\n"
             << "  export QUARRY_ADDRESS=" << grpc << "\n"
-            << "  build/release/bin/quarryctl get customers 42\n"
-            << "  build/release/bin/quarryctl resolve orders customer_id=42\n"
-            << "  build/release/bin/quarryctl sql --all \"SELECT count(*) FROM orders\"\n\n"
+            << "  " << quarryctl << " get customers 42\n"
+            << "  " << quarryctl << " resolve orders customer_id=42\n"
+            << "  " << quarryctl << " sql --all \"SELECT count(*) FROM orders\"\n\n"
             << "  curl -s " << http << "/quarry.v1.DataService/Get -H 'content-type: application/json' \\\n"
             << "    -d '{\"table\": \"customers\", \"key\": {\"values\": [{\"int64Value\": \"42\"}]}}'\n\n"
-            << "In Python, Node, Go, Java or C++: docs/languages.md\n\n"
+            << (page.empty() ? "" : absl::StrCat("In Python, Node, Go, Java or C++: ", page, "\n\n"))
             << "Ctrl-C drains and stops it.\n"
             << std::flush;
 }
