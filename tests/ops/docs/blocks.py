@@ -6,6 +6,7 @@ the lines right above says otherwise:
     <!-- not run: it takes an hour -->                   why nobody runs it
     <!-- run by tests/integration/clients/a_test.sh -->  another test does
     <!-- run in the background -->                       it serves until the page ends
+    <!-- run while the server is stopped -->             which is started again after it
     <!-- first: printf … > orders.csv -->                what it takes for granted, done before
     <!-- with ID: quarryctl … -->                        the word ID stands for what this prints
 
@@ -20,7 +21,7 @@ REPO = pathlib.Path(__file__).resolve().parents[3]
 FENCE = re.compile(r"^( *)```(sh|bash|console)\s*$")
 PAGE = re.compile(r"^page run by (.+)$")
 COMMENT = re.compile(r"^ *<!-- *(.*?) *-->\s*$")
-MARKS = re.compile(r"^(not run|run by|run in the background|first:|with) ?(.*)$")
+MARKS = re.compile(r"^(not run|run by|run in the background|run while the server is stopped|first:|with) ?(.*)$")
 WORD = re.compile(r"^([A-Z]+): (.+)$")
 
 
@@ -35,6 +36,7 @@ class Block(NamedTuple):
     not_run: str = ""
     run_by: str = ""
     background: bool = False
+    stopped: bool = False
     first: tuple = ()  # Commands.
     words: tuple = ()  # (word, command that prints what it stands for)
 
@@ -80,7 +82,7 @@ def marks_of(where, comments, run_by):
                 raise BlockError(f'{where}: not understood; write "with WORD: command"')
             words.append(word.groups())
         else:
-            fields["background"] = True
+            fields["background" if mark == "run in the background" else "stopped"] = True
     return fields | {"first": tuple(first), "words": tuple(words)}
 
 

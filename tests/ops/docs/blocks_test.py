@@ -24,7 +24,10 @@ class BlocksTest(unittest.TestCase):
     def test_marks(self):
         self.assertEqual(read("<!-- not run: an hour -->", "```sh", "```")[0].not_run, "an hour")
         self.assertEqual(read("<!-- run by tests/ops/docs/blocks.py -->", "```sh", "```")[0].run_by, "tests/ops/docs/blocks.py")
-        self.assertTrue(read("<!-- run in the background -->", "", "```sh", "```")[0].background)
+        block = read("<!-- run in the background -->", "", "```sh", "```")[0]
+        self.assertEqual((block.background, block.stopped), (True, False))
+        block = read("<!-- run while the server is stopped -->", "```sh", "```")[0]
+        self.assertEqual((block.background, block.stopped), (False, True))
         self.assertEqual(read("<!-- first: a > b -->", "<!-- first: c -->", "```sh", "```")[0].first, ("a > b", "c"))
         block = read("<!-- with ID: get 1 -->", "<!-- with ETAG: get 2 -->", "```sh", "```")[0]
         self.assertEqual(block.words, (("ID", "get 1"), ("ETAG", "get 2")))

@@ -54,6 +54,7 @@ class Reader:
     def serve(self, command):
         """In the place of what served before, on ports of its own."""
         self.stop()
+        self.command = command
         self.grpc, self.http = free_port(), free_port()
         self.env |= {"QUARRY_LISTEN_GRPC": f"127.0.0.1:{self.grpc}", "QUARRY_LISTEN_HTTP": f"127.0.0.1:{self.http}",
                      "QUARRY_ADDRESS": f"127.0.0.1:{self.grpc}", "QUARRY_HTTP": f"http://127.0.0.1:{self.http}"}
@@ -114,7 +115,11 @@ class Reader:
             if not value or "\n" in value:
                 raise AssertionError(f"{word} stands for nothing, or for more than one line: {command} said {value!r}")
             commands = re.sub(rf"(?<![\w-]){word}\b", value, commands)
-        if block.background:
+        if block.stopped:
+            self.stop()
+            self.run(commands)
+            self.serve(self.command)
+        elif block.background:
             self.serve(["bash", "-c", f"exec {commands}"])
         else:
             self.run(commands)
