@@ -10,6 +10,7 @@
 #include "client/quarryctl/failure.h"
 #include "client/quarryctl/output.h"
 #include "client/quarryctl/text_value.h"
+#include "core/base/error.h"
 #include "core/base/status_macros.h"
 
 namespace quarry::ctl {
@@ -70,11 +71,20 @@ absl::Status Live(Session& session) {
   return absl::OkStatus();
 }
 
+// Why a gateway whose shards are up does not serve; empty when that is not because of its tables.
+std::string TablesProblem(client::Client& client) {
+  client::CallOptions once;
+  once.timeout = absl::Milliseconds(900);  // Less than the delay to a retry.
+  const absl::Status status = client.ListTables(once).status();
+  return ReasonOf(status) == reason::kCatalogNotReady ? std::string(status.message()) : "";
+}
+
 absl::Status Health(Session& session) {
   QUARRY_ASSIGN_OR_RETURN(client::Client * client, session.Client());
   QUARRY_ASSIGN_OR_RETURN(const bool serving, client->Health());
   QUARRY_ASSIGN_OR_RETURN(const v1::GetInfoResponse info, client->GetInfo());
   QUARRY_ASSIGN_OR_RETURN(const std::vector<v1::Shard> shards, client->ListShards());
+  const std::string problem = serving ? "" : TablesProblem(*client);
   bool healthy = serving;
   TextTable table({"shard", "state"});
   std::string json;
@@ -87,6 +97,7 @@ absl::Status Health(Session& session) {
   if (!healthy) session.set_exit_code(kExitUnhealthy);
   if (session.json()) {
     session.out() << "{\"serving\": " << (serving ? "true" : "false")
+                  << (problem.empty() ? "" : ", \"problem\": " + JsonString(problem))
                   << ", \"version\": " << JsonString(info.version()) << ", \"shards\": {" << json
                   << "}}\n";
     return absl::OkStatus();
@@ -99,6 +110,7 @@ absl::Status Health(Session& session) {
               session.out());
   session.out() << "\n";
   table.Print(session.out());
+  if (!problem.empty()) session.out() << "\n" << problem << "\n";
   return absl::OkStatus();
 }
 

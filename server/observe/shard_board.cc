@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace quarry {
 namespace {
 
@@ -95,6 +97,22 @@ size_t ShardBoard::open_transactions() const {
   return sum;
 }
 
+void ShardBoard::SetCatalogProblem(std::string problem) {
+  std::vector<std::function<void()>> listeners;
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (problem == catalog_problem_) return;
+    catalog_problem_ = std::move(problem);
+    listeners = Listeners();
+  }
+  for (const std::function<void()>& changed : listeners) changed();
+}
+
+bool ShardBoard::catalog_ready() const {
+  const absl::MutexLock lock(&mutex_);
+  return catalog_problem_.empty();
+}
+
 void ShardBoard::SetDraining() {
   std::vector<std::function<void()>> listeners;
   {
@@ -110,11 +128,14 @@ bool ShardBoard::draining() const {
   return draining_;
 }
 
-bool ShardBoard::ready() const {
+std::string ShardBoard::not_ready() const {
   const absl::MutexLock lock(&mutex_);
-  if (draining_) return false;
-  return std::any_of(views_.begin(), views_.end(),
-                     [](const ShardView& view) { return view.state == ShardState::kUp; });
+  if (draining_) return "draining";
+  const bool usable =
+      std::any_of(views_.begin(), views_.end(), [](const ShardView& view) { return view.state == ShardState::kUp; });
+  if (!usable) return "no shard is usable";
+  if (!catalog_problem_.empty()) return absl::StrCat("the tables are not known: ", catalog_problem_);
+  return "";
 }
 
 uint64_t ShardBoard::AddListener(std::function<void()> changed) {

@@ -1,5 +1,5 @@
-// What this process last saw of its shards, for health answers, probes, metrics and `shards list`: each loop publishes
-// its view a few times a second, and nobody has to ask a loop or a database. Thread-safe.
+// What this process last saw of its shards and knows of their tables, for health answers, probes, metrics and `shards
+// list`: each loop publishes its view a few times a second, and nobody has to ask a loop or a database. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -42,14 +42,19 @@ class ShardBoard {
   std::vector<ShardView> shards() const ABSL_LOCKS_EXCLUDED(mutex_);
   size_t open_transactions() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Why the tables of the shards are not known; empty once they are.
+  void SetCatalogProblem(std::string problem) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool catalog_ready() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // The process no longer takes work: not ready any more, for good.
   void SetDraining() ABSL_LOCKS_EXCLUDED(mutex_);
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // False while draining or without any usable shard.
-  bool ready() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Why traffic should go elsewhere: it drains, no shard is usable, or the tables are not known. Empty when it is ready.
+  std::string not_ready() const ABSL_LOCKS_EXCLUDED(mutex_);
+  bool ready() const ABSL_LOCKS_EXCLUDED(mutex_) { return not_ready().empty(); }
 
-  // `changed` is called, on any thread and without a lock, after a shard's state or the draining changed; once more at
-  // most after its removal.
+  // `changed` is called, on any thread and without a lock, after a shard's state, the draining or the catalog changed;
+  // once more at most after its removal.
   uint64_t AddListener(std::function<void()> changed) ABSL_LOCKS_EXCLUDED(mutex_);
   void RemoveListener(uint64_t id) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -61,6 +66,7 @@ class ShardBoard {
   std::vector<std::vector<ShardSample>> by_loop_ ABSL_GUARDED_BY(mutex_);
   std::vector<size_t> transactions_ ABSL_GUARDED_BY(mutex_);
   std::vector<ShardView> views_ ABSL_GUARDED_BY(mutex_);
+  std::string catalog_problem_ ABSL_GUARDED_BY(mutex_) = "the shards have not been asked yet";
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_listener_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<uint64_t, std::function<void()>> listeners_ ABSL_GUARDED_BY(mutex_);

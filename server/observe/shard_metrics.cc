@@ -200,6 +200,8 @@ std::vector<prometheus::MetricFamily> ShardMetrics::Collect() const {
   Families out;
   for (const auto& [shard, total] : totals) total.Collect(shard, out);
   for (const ShardView& view : board_.shards()) CollectView(view, out);
+  out.Gauge("quarry_catalog_ready", "1 once the tables of the shards are known, else 0.", {},
+            board_.catalog_ready() ? 1 : 0);
   out.Gauge("quarry_open_transactions", "Interactive transactions that are open.", {},
             static_cast<double>(board_.open_transactions()));
   return std::move(out).Take();

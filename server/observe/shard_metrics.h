@@ -25,8 +25,7 @@ namespace quarry {
 // quarry_shard_shed_total, quarry_shard_breaker_open, quarry_shard_sessions_in_use; and of the board:
 // quarry_shard_up, quarry_pool_sessions_{open,leased,max}, quarry_pool_waiters, quarry_statements_total,
 // quarry_prepared_statements_total{result}, quarry_group_commits_total, quarry_grouped_writes_total,
-// quarry_joined_reads_total,
-// quarry_open_transactions.
+// quarry_joined_reads_total, quarry_catalog_ready, quarry_open_transactions.
 class ShardMetrics final : public prometheus::Collectable {
  public:
   // `board` outlives this.

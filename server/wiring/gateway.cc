@@ -220,6 +220,7 @@ void Gateway::Publish(std::shared_ptr<const Snapshot> snapshot) {
   for (size_t index = 0; index < loops_.size(); ++index) {
     server_->loop(index).Post([parts = loops_[index].get(), snapshot] { parts->SetSnapshot(snapshot); });
   }
+  board_->SetCatalogProblem(snapshot->catalog_ready ? "" : snapshot->catalog_problem);
 }
 
 void Gateway::RunOnLoop(absl::AnyInvocable<void(Loop&, Engine&)> work) {

@@ -75,6 +75,17 @@ def binary(variable):
     return path
 
 
+def takes_calls(http):
+    """Whether it is ready, or would be but for tables that the test has yet to create."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{http}/readyz", timeout=5):
+            return True
+    except urllib.error.HTTPError as refused:
+        return b"the table is missing on" in refused.read()
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
 def wait_until_ready(server, ports_file):
     deadline = time.monotonic() + START_SECONDS
     ports = None
@@ -84,24 +95,23 @@ def wait_until_ready(server, ports_file):
         if ports is None and ports_file.exists():
             with contextlib.suppress(json.JSONDecodeError):
                 ports = json.loads(ports_file.read_text())
-        if ports is not None:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{ports['http']}/readyz", timeout=5):
-                    return ports
-            except (urllib.error.URLError, ConnectionError):
-                pass
+        if ports is not None and takes_calls(ports["http"]):
+            return ports
         time.sleep(0.02)  # A poll of another process; nothing else tells that it is ready.
     sys.exit(f"quarryd was not ready within {START_SECONDS} s")
 
 
 @contextlib.contextmanager
-def quarryd(folder, *arguments):
-    """quarryd run on free ports while the block runs; yields its process and ports, and proves that it drains."""
+def quarryd(folder, *arguments, log=None):
+    """quarryd run on free ports while the block runs; yields its process and ports, and proves that it drains.
+
+    Its log goes to the file `log`, else where this program's errors go.
+    """
     ports_file = folder / "ports.json"
     ports_file.unlink(missing_ok=True)
     server = subprocess.Popen([binary("QUARRYD"), "run", *arguments, "--set", "listen.grpc=127.0.0.1:0", "--set",
                                "listen.http=127.0.0.1:0", "--ports-file", str(ports_file)],
-                              preexec_fn=die_with_parent)
+                              stderr=log, preexec_fn=die_with_parent)
     try:
         yield server, wait_until_ready(server, ports_file)
     finally:

@@ -75,6 +75,14 @@ CASES = {
         12, A, {**info(A, "1x20"), series("process_start_time_seconds", A): "100 100 200 300 400x20"},
         [{**info(A, "1x20"), series("process_start_time_seconds", A): "100 100 200x20"},
          {series("process_start_time_seconds", {**A, "job": "another"}): "100 100 200 300 400x20"}]),
+    "QuarryNoCatalog": Case(
+        5, HERE, {series("quarry_catalog_ready", A): "0x20", series("quarry_catalog_ready", B): "0x20"},
+        [{series("quarry_catalog_ready", A): "0x20", series("quarry_catalog_ready", B): "1x20"},
+         {series("quarry_catalog_ready", A): "1x4 0 1x20"}]),  # It has just started.
+    "QuarryCatalogNotReady": Case(
+        7, A, {series("quarry_catalog_ready", A): "0x20", series("quarry_catalog_ready", B): "1x20"},
+        [{series("quarry_catalog_ready", A): "1x20", series("quarry_catalog_ready", B): "1x20"},
+         {series("quarry_catalog_ready", A): "0x3 1x20"}]),
     "QuarryPeerSilent": dataclasses.replace(
         gauge("quarry_peers", A, 1, 0, at=5, state="silent"), labels={**A, "state": "silent"}),
     "QuarryPeerOfOtherDeployment": dataclasses.replace(

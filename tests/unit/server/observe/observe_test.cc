@@ -35,6 +35,7 @@ std::string Text(const prometheus::Collectable& source) {
 
 TEST(ShardBoardTest, IsReadyWithOneUsableShardUntilItDrains) {
   ShardBoard board({"a", "b"}, 2);
+  board.SetCatalogProblem("");
   EXPECT_FALSE(board.ready());
   board.Publish(0, {Sample(ShardState::kDown), Sample(ShardState::kDown)}, 0, kNow);
   EXPECT_FALSE(board.ready());
@@ -44,6 +45,25 @@ TEST(ShardBoardTest, IsReadyWithOneUsableShardUntilItDrains) {
   EXPECT_EQ(board.shards()[1].state, ShardState::kUp);
   board.SetDraining();
   EXPECT_FALSE(board.ready());
+}
+
+TEST(ShardBoardTest, IsNotReadyBeforeTheTablesAreKnownAndSaysWhy) {
+  ShardBoard board({"a"}, 1);
+  int changes = 0;
+  board.AddListener([&changes] { ++changes; });
+  EXPECT_EQ(board.not_ready(), "no shard is usable");
+  board.Publish(0, {Sample(ShardState::kUp)}, 0, kNow);
+  EXPECT_THAT(board.not_ready(), testing::HasSubstr("not been asked"));
+  board.SetCatalogProblem("table t is missing");
+  board.SetCatalogProblem("table t is missing");
+  EXPECT_EQ(board.not_ready(), "the tables are not known: table t is missing");
+  EXPECT_FALSE(board.catalog_ready());
+  EXPECT_EQ(changes, 2) << "of the shard and of the problem, told once";
+  board.SetCatalogProblem("");
+  EXPECT_TRUE(board.ready());
+  EXPECT_EQ(changes, 3);
+  board.SetDraining();
+  EXPECT_EQ(board.not_ready(), "draining");
 }
 
 TEST(ShardBoardTest, AddsUpTheLoops) {
@@ -126,6 +146,9 @@ TEST(ShardMetricsTest, AddsUpObserversAndTheBoard) {
   EXPECT_THAT(text, testing::HasSubstr("quarry_shard_up{shard=\"a\"} 1"));
   EXPECT_THAT(text, testing::HasSubstr("quarry_pool_sessions_leased{shard=\"a\"} 3"));
   EXPECT_THAT(text, testing::HasSubstr("quarry_open_transactions 2"));
+  EXPECT_THAT(text, testing::HasSubstr("quarry_catalog_ready 0"));
+  board.SetCatalogProblem("");
+  EXPECT_THAT(Text(metrics), testing::HasSubstr("quarry_catalog_ready 1"));
 }
 
 TEST(PeerMetricsTest, CountsItselfOnceWhetherOrNotAnAddressLeadsBack) {

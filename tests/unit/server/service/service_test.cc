@@ -224,6 +224,8 @@ TEST_F(ServiceTest, HealthFollowsTheBoard) {
   ShardSample up;
   up.health.state = ShardState::kUp;
   board_.Publish(0, {up, ShardSample()}, 0, absl::Now());
+  EXPECT_EQ(status_of(""), health::HealthCheckResponse::NOT_SERVING) << "the tables are not known yet";
+  board_.SetCatalogProblem("");
   ASSERT_TRUE(watch->Read(&seen));
   EXPECT_EQ(seen.status(), health::HealthCheckResponse::SERVING);
   EXPECT_EQ(status_of("shard/s0"), health::HealthCheckResponse::SERVING);
