@@ -60,8 +60,7 @@
 {{/* A reference that nothing fills would end every pod at its start. Comments do not count. */}}
 {{- define "quarry.checkReferences" -}}
 {{- $text := regexReplaceAll "(?m)^\\s*#.*$" (default "" .Values.config) "" | replace "$${" "" -}}
-{{- $given := keys .Values.existingSecret.env -}}
-{{- range .Values.extraEnv }}{{ $given = append $given .name }}{{ end -}}
+{{- $given := include "quarry.givenVariables" . | fromJsonArray -}}
 {{- if not .Values.extraEnvFrom -}}
 {{- range regexFindAll "\\$\\{env:[^}]+\\}" $text -1 | uniq -}}
 {{- $name := trimPrefix "${env:" . | trimSuffix "}" -}}
@@ -81,12 +80,12 @@
 {{- define "quarry.checkEnvironment" -}}
 {{- $where := dict "QUARRY_CONFIG" "config" "QUARRY_DATA_DIR" "persistence" "QUARRY_LISTEN_GRPC" "listenAddress" "QUARRY_LISTEN_HTTP" "listenAddress" -}}
 {{- $_ := set $where "QUARRY_LOOPS" "`loops:` in config" -}}
-{{- $_ = set $where "QUARRY_PEERS_DNS" "`peers:` in config" -}}
+{{- $_ = set $where "QUARRY_PEERS_DNS" "`peers: {dns: …}` in config" -}}
 {{- $_ = set $where "QUARRY_LOG_FORMAT" "`log: {format: …}` in config" -}}
 {{- $_ = set $where "QUARRY_DRAIN_TIMEOUT" "`drain_timeout:` in config" -}}
-{{- range .Values.extraEnv -}}
-{{- if hasKey $where .name -}}
-{{- fail (printf "extraEnv sets %s, which the chart sets itself or must know: use %s" .name (get $where .name)) -}}
+{{- range $name := include "quarry.givenVariables" . | fromJsonArray -}}
+{{- if hasKey $where $name -}}
+{{- fail (printf "%s sets %s, which the chart sets itself or must know: use %s" (ternary "existingSecret.env" "extraEnv" (hasKey $.Values.existingSecret.env $name)) $name (get $where $name)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -102,7 +101,8 @@
 {{- fail (printf "replicas is %d, and a SQLite file belongs to one process: set replicas to 1, or move the shards to PostgreSQL" $replicas) -}}
 {{- end -}}
 {{- else if or $scaled (gt $replicas 1) -}}
-{{- if not (default dict (include "quarry.config" . | fromJson).tokens).secret -}}
+{{- $variable := has "QUARRY_TOKENS_SECRET" (include "quarry.givenVariables" . | fromJsonArray) -}}
+{{- if not (or $variable (default dict (include "quarry.config" . | fromJson).tokens).secret) -}}
 {{- fail "several gateways need the same tokens.secret, or a page token of one is refused by the others: put 16 bytes or more in a Secret (kubectl create secret generic NAME --from-literal=tokens=\"$(openssl rand -hex 32)\"), set existingSecret.name, and write tokens: {secret: \"${file:/etc/quarry/secrets/tokens}\"} in config; or set replicas to 1" -}}
 {{- end -}}
 {{- end -}}

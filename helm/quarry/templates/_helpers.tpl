@@ -51,6 +51,13 @@ app.kubernetes.io/component: gateway
 {{- if .Values.config }}{{ fromYaml .Values.config | toJson }}{{ else }}{}{{ end -}}
 {{- end -}}
 
+{{/* Names of the variables that the values name, as a JSON list; what extraEnvFrom brings is not known. */}}
+{{- define "quarry.givenVariables" -}}
+{{- $given := keys .Values.existingSecret.env -}}
+{{- range .Values.extraEnv }}{{ $given = append $given .name }}{{ end -}}
+{{- toJson $given -}}
+{{- end -}}
+
 {{/* "true" where a shard is a SQLite file. */}}
 {{- define "quarry.sqlite" -}}
 {{- $found := .Values.quickstart -}}

@@ -103,7 +103,8 @@ spec:
 {{- if not (default dict $config.log).format }}
 - {name: QUARRY_LOG_FORMAT, value: json}
 {{- end }}
-{{- if not (or (include "quarry.sqlite" .) (hasKey $config "peers")) }}
+{{- $peers := default dict $config.peers }}
+{{- if not (or (include "quarry.sqlite" .) $peers.dns $peers.addresses) }}
 - {name: QUARRY_PEERS_DNS, value: {{ printf "%s-peers.%s.svc:7400" (include "quarry.fullname" .) .Release.Namespace | quote }}}
 {{- end }}
 {{- $cpu := ternary "limits" "requests" (hasKey (default dict .Values.resources.limits) "cpu") }}

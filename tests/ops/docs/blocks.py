@@ -1,4 +1,4 @@
-"""The shell blocks of README.md and docs/, and what the comments above them say about how they are run.
+"""The shell blocks of README.md, docs/ and the chart's page, and what the comments above them say about how they are run.
 
 A block that begins with ```sh, ```bash or ```console is run by commands_test.py, in order with the others of its page. A comment in
 the lines right above says otherwise:
@@ -49,8 +49,8 @@ class Block(NamedTuple):
 
 
 def pages():
-    """README.md, CONTRIBUTING.md and all of docs/, as paths from the root."""
-    found = [REPO / "README.md", REPO / "CONTRIBUTING.md", *(REPO / "docs").rglob("*.md")]
+    """README.md, CONTRIBUTING.md, the chart's page and all of docs/, as paths from the root."""
+    found = [REPO / "README.md", REPO / "CONTRIBUTING.md", REPO / "helm/quarry/README.md", *(REPO / "docs").rglob("*.md")]
     return sorted(str(path.relative_to(REPO)) for path in found)
 
 

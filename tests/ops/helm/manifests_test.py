@@ -134,6 +134,11 @@ class OneCase(unittest.TestCase):
         self.assertNotIn("publishNotReadyAddresses", headless)
         self.assertEqual(self.environment("postgres")["QUARRY_PEERS_DNS"]["value"], "shop-quarry-peers.shop.svc:7400")
 
+    def test_gateways_know_each_other_unless_config_says_whom_they_know(self):
+        # `peers` of the one has an interval alone, of the other addresses.
+        self.assertEqual(self.environment("full")["QUARRY_PEERS_DNS"]["value"], "shop-gateway-peers.shop.svc:7400")
+        self.assertNotIn("QUARRY_PEERS_DNS", self.environment("openshift"))
+
     def test_sqlite_makes_one_process_with_a_volume(self):
         for case in ("sqlite", "sqlite-existing-claim", "quickstart"):
             found = rendered(case)

@@ -46,6 +46,18 @@ class ValuesTest(unittest.TestCase):
                 self.assertNotEqual(done.returncode, 0, "was accepted")
                 self.assertIn(one["says"], done.stderr)
 
+    def test_the_secret_of_tokens_may_come_as_a_variable(self):
+        config = "shards: {a: {postgres: {primary: host=a}}}"
+        source = {"secretKeyRef": {"name": "s", "key": "tokens"}}
+        for given in ({"existingSecret": {"name": "s", "env": {"QUARRY_TOKENS_SECRET": "tokens"}}},
+                      {"extraEnv": [{"name": "QUARRY_TOKENS_SECRET", "valueFrom": source}]}):
+            with self.subTest(given), tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                yaml.safe_dump({"config": config, "replicas": 2, **given}, file)
+                file.flush()
+                text = chart.helm("template", "shop", chart.CHART, "--kube-version", "1.33.0", "--values", file.name).stdout
+                variables = {one["name"]: one for one in chart.gateway_container(chart.resources(text))["env"]}
+                self.assertEqual(variables["QUARRY_TOKENS_SECRET"]["valueFrom"], source)
+
     def test_every_refusal_of_the_templates_is_tried(self):
         said = [one["says"] for one in yaml.safe_load((chart.HERE / "bad_values.yaml").read_text()).values()]
         checks = (chart.CHART / "templates" / "_checks.tpl").read_text()
