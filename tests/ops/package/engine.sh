@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Builds the image with Docker, starts examples/compose with it, and makes calls through its balancer. Needs a Docker engine.
+# In a project of its own, so that what is removed at the end, volumes included, is never that of somebody's own deployment.
 set -euo pipefail
 cd "$(dirname "$0")/../../../examples/compose"
+
+export COMPOSE_PROJECT_NAME=quarry-engine-test
 
 stop() {
   docker compose logs --tail 50 || true

@@ -173,6 +173,10 @@ def check_deb(deb, tarball, mirror):
 
 
 def check_removal(root, package):
+    enabled = root / "etc/systemd/system/multi-user.target.wants/quarryd.service"
+    expect("the service is enabled before anybody asked", enabled.is_symlink(), False)
+    enabled.parent.mkdir(parents=True, exist_ok=True)
+    enabled.symlink_to("/lib/systemd/system/quarryd.service")  # As `systemctl enable` does.
     configuration = root / "etc/quarry/quarry.yaml"
     edited = configuration.read_text(encoding="utf-8") + "# mine\n"
     configuration.write_text(edited, encoding="utf-8")
@@ -181,8 +185,10 @@ def check_removal(root, package):
     (root / "var/lib/quarry/s0.db").write_text("rows", encoding="utf-8")
     in_root(root, "apt-get", "remove", "-q", "-y", "quarry")
     expect("the configuration is kept by remove", configuration.exists(), True)
+    expect("an enabled service is enabled again after a removal", enabled.is_symlink(), True)
     in_root(root, "apt-get", "purge", "-q", "-y", "quarry")
     expect("the configuration is kept by purge", configuration.exists(), False)
+    expect("the link of an enabled service is kept by purge", enabled.is_symlink(), False)
     expect("a database is kept by purge", (root / "var/lib/quarry/s0.db").exists(), True)
 
 
