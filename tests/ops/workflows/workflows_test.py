@@ -18,7 +18,7 @@ PREPARATION = (
 
 
 def shell_scripts():
-    """Every tracked or new file that a shell runs; what belongs to the host that builds (.ci) is its own."""
+    """Every tracked or new file that a shell runs; a folder .ci is of the machine that runs CI, and may be there or not."""
     listed = subprocess.run(["git", "-c", f"safe.directory={REPO}", "ls-files", "--cached", "--others", "--exclude-standard"],
                             cwd=REPO, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():
