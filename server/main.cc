@@ -196,13 +196,12 @@ int RunServer(const Flags& flags) {
   quarry::GatewayOptions options;
   options.version = QUARRY_VERSION;
   const bool seed = !flags.quickstart.empty() && quarry::BeginQuickstart(config->data_dir);
-  if (seed) options.sqlite_schema = quarry::kQuickstartSchema;
+  if (seed) {
+    options.sqlite_schema = quarry::kQuickstartSchema;
+    options.before_serving = quarry::SeedShop;
+  }
   absl::StatusOr<std::unique_ptr<quarry::Gateway>> gateway = quarry::Gateway::Start(*std::move(config), options);
   if (!gateway.ok()) return Fail(gateway.status(), kExitFailed);
-  if (seed) {
-    const absl::Status seeded = quarry::SeedShop(**gateway);
-    if (!seeded.ok()) return Fail(seeded, kExitFailed);
-  }
   if (!flags.ports_file.empty()) {
     const absl::Status written = WritePorts(**gateway, flags.ports_file);
     if (!written.ok()) return Fail(written, kExitFailed);

@@ -112,6 +112,7 @@ absl::Status Gateway::Build(const GatewayOptions& options) {
     server_->SetEngine(index, &loops_.back()->engine());
   }
   QUARRY_RETURN_IF_ERROR(StartLoader(options));
+  QUARRY_RETURN_IF_ERROR(options.before_serving(*this));
   return Serve();
 }
 

@@ -1,6 +1,7 @@
 // A whole gateway: built from a configuration, started, drained, stopped. The one place that names concrete classes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,12 +36,16 @@ namespace quarry {
 // Built-in resolvers and the configured plug-ins.
 absl::StatusOr<std::unique_ptr<ResolverRegistry>> MakeResolverRegistry(const Config& config);
 
+class Gateway;
+
 struct GatewayOptions {
   std::string version;
   // How long the start waits for the shards to tell their tables; whoever has not answered by then is asked on.
   absl::Duration catalog_wait = absl::Seconds(2);
   // Runs on every SQLite shard before anything else: the quickstart's schema.
   std::string sqlite_schema;
+  // Runs before anything listens: the quickstart's rows, so that nobody meets half a shop.
+  std::function<absl::Status(Gateway&)> before_serving = [](Gateway&) { return absl::OkStatus(); };
 };
 
 class Gateway {
