@@ -36,7 +36,6 @@ inline constexpr char kSerializationFailure[] = "SERIALIZATION_FAILURE";
 inline constexpr char kDeadlock[] = "DEADLOCK";
 inline constexpr char kPreconditionFailed[] = "PRECONDITION_FAILED";
 inline constexpr char kEtagMismatch[] = "ETAG_MISMATCH";
-inline constexpr char kTopologyChanged[] = "TOPOLOGY_CHANGED";
 inline constexpr char kTransactionEnded[] = "TRANSACTION_ENDED";
 inline constexpr char kTransactionBusy[] = "TRANSACTION_BUSY";
 inline constexpr char kTransactionInDoubt[] = "TRANSACTION_IN_DOUBT";
