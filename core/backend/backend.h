@@ -43,6 +43,15 @@ struct SessionOptions {
   bool undo_steps = true;
 };
 
+// What Session::RunAndPrepare came to.
+struct PreparedTask {
+  // As Prepare's. That of a step which failed (fact `item`) leaves nothing behind.
+  absl::Status status;
+  // With `status` OK. An error (fact `item`) is that of a step which ran and did not do what it should: the branch is there, and
+  // must be rolled back.
+  absl::StatusOr<TaskResult> result = TaskResult();
+};
+
 // One connection, leased to one user. Dropping it rolls back what is open and gives the connection back to its pool
 // when that is known to be clean; otherwise the connection is closed.
 class Session {
@@ -72,6 +81,9 @@ class Session {
   // Makes what was written a branch of `transaction`: durable, not visible, to be ended by TwoPhase::Finish. The session
   // is over. Never cancelled. kUnknown: it may be prepared. Any other error: it is not, and nothing remains.
   virtual Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) = 0;
+  // The steps of `task`, all or nothing, and Prepare, in one round trip where the backend can.
+  virtual Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction,
+                                            const CallContext& ctx) = 0;
 };
 
 // For health, metrics and `shards list`.

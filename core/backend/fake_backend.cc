@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/backend/run_then_prepare.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 
@@ -158,6 +159,9 @@ class FakeBackend::FakeSession final : public Session {
     const absl::Status prepared = state_->two_phase.state().Prepare(transaction);
     if (prepared.ok() || absl::IsUnknown(prepared)) in_transaction_ = false;
     co_return prepared;
+  }
+  Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction, const CallContext& ctx) override {
+    return RunThenPrepare(*this, task, transaction, ctx);
   }
 
  private:

@@ -30,6 +30,11 @@ class FakeHold final : public GateHold {
 
 }  // namespace
 
+void FakeTwoPhase::State::ReleaseFinish() {
+  hold_finish = false;
+  for (Completer<bool>& waiter : std::exchange(held, {})) waiter.Set(true);
+}
+
 absl::Status FakeTwoPhase::State::Before(const std::string& name) {
   log.push_back(name);
   if (auto other = meanwhile.extract(name)) other.mapped()();
@@ -80,9 +85,17 @@ Async<absl::Status> FakeTwoPhase::Init(const CallContext&) { co_return state_->B
 Async<absl::Status> FakeTwoPhase::Check(const CallContext&) { co_return state_->Before("Check"); }
 
 Async<absl::StatusOr<BranchEnd>> FakeTwoPhase::Finish(const GlobalTransaction& transaction, Verdict verdict,
-                                                      const CallContext&) {
+                                                      const CallContext& ctx) {
   const absl::Status before = state_->Before("Finish");
   QUARRY_CO_RETURN_IF_ERROR(before);
+  if (state_->hold_finish) {
+    Completer<bool> released(ctx.loop);
+    state_->held.push_back(released);
+    const Timer timer(ctx.loop, ctx.deadline, [released]() mutable { released.Set(false); });
+    Future<bool> future = released.future();
+    const bool in_time = co_await future;
+    if (!in_time) co_return MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "deadline");
+  }
   if (state_->branches.erase(transaction.id) > 0 && verdict == Verdict::kCommit) state_->parts.insert(transaction.id);
   const absl::Status after = state_->After("Finish");
   QUARRY_CO_RETURN_IF_ERROR(after);

@@ -30,8 +30,11 @@ class FakeTwoPhase final : public TwoPhase {
     std::map<std::string, absl::Status> lose;
     // Runs once, before the function does anything: what somebody else does just then.
     std::map<std::string, std::function<void()>> meanwhile;
+    bool hold_finish = false;  // Calls of Finish wait for ReleaseFinish, or for their deadline.
+    std::vector<Completer<bool>> held;
     std::vector<std::string> log;  // Names of the functions, in order.
 
+    void ReleaseFinish();
     absl::Status Before(const std::string& name);
     absl::Status After(const std::string& name) const;
     // A session's ends. Neither knows the session's own rows.

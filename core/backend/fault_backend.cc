@@ -140,6 +140,18 @@ class FaultBackend::FaultSession final : public Session {
     }
     co_return result;
   }
+  Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction, const CallContext& ctx) override {
+    const Fault fault = schedule_->Draw();
+    PreparedTask done;
+    done.status = co_await Before(fault, schedule_->options.delay_time, ctx);
+    if (!done.status.ok()) co_return done;
+    done = co_await next_->RunAndPrepare(task, transaction, ctx);
+    if (fault == Fault::kErrorAfter) {
+      done.status = MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown,
+                              "injected: the connection was lost while the branch was prepared");
+    }
+    co_return done;
+  }
 
  private:
   std::unique_ptr<Session> next_;

@@ -1,7 +1,6 @@
 #include "core/engine/across_write.h"
 
 #include <algorithm>
-#include <memory>
 #include <set>
 #include <utility>
 
@@ -26,16 +25,6 @@ TaskResult WithRefusals(TaskResult stored) {
   return stored;
 }
 
-Step ProbeStep() {
-  Step step;
-  Statement& statement = step.statements.emplace_back();
-  statement.sql = std::make_shared<const std::string>("SELECT 1 WHERE 1 = 0");
-  statement.returns_rows = true;
-  statement.writes = true;
-  statement.check.kind = Check::Kind::kRowRequired;
-  return step;
-}
-
 // One run over all shards.
 class Across {
  public:
@@ -46,21 +35,22 @@ class Across {
   }
 
   Async<absl::StatusOr<AcrossAnswers>> Run(SessionOn session_on) {
-    for (const ShardId shard : ShardsOfPlan(write_.plan, write_.topology)) {
+    const std::vector<ShardId> shards = ShardsOfPlan(write_.plan, write_.topology);
+    for (const ShardId shard : shards) {
       Async<absl::StatusOr<Session*>> open = session_on(shard);
       const absl::StatusOr<Session*> session = co_await open;
       if (!session.ok()) co_return OnShard(session.status(), write_.topology.name(shard));
-      if (write_.guard.has_value() && shard == write_.home) {
+      if (answers_.left) break;
+      if (write_.guard.has_value() && shard == shards.front()) {
         const RequestGuard& guard = *write_.guard;
         absl::StatusOr<std::optional<TaskResult>> stored = co_await (*session)->Claim(guard, ctx_);
         if (!stored.ok()) co_return OnShard(stored.status(), write_.topology.name(shard));
-        if (stored->has_value()) {
-          answers_.stored = **std::move(stored);
-          co_return std::move(answers_);
-        }
+        answers_.stored = *std::move(stored);
+        if (answers_.stored.has_value()) break;
       }
       const absl::Status ran = co_await RunShard(shard, **session);
       if (!ran.ok()) co_return ran;
+      answers_.left = write_.leave_last && shards.size() == 2 && shard == shards.front() && (*session)->wrote();
     }
     co_return std::move(answers_);
   }
@@ -199,21 +189,6 @@ std::vector<TaskResult> StoredParts(const std::vector<Task>& tasks, TaskResult s
     if (next < stored.steps.size()) parts[task].steps[step] = std::move(stored.steps[next++]);
   }
   return parts;
-}
-
-// The probe's own step never succeeds, so nothing is stored by it.
-Async<absl::StatusOr<std::optional<TaskResult>>> FindStoredReply(RequestGuard guard, Backend& home, const CallContext& ctx) {
-  Task probe;
-  probe.guard = std::move(guard);
-  probe.steps.push_back(ProbeStep());
-  absl::StatusOr<TaskResult> answer = co_await home.Execute(probe, ctx);
-  std::optional<TaskResult> stored;
-  if (answer.ok()) {
-    stored = *std::move(answer);
-  } else if (ReasonOf(answer.status()) != reason::kRowNotFound) {
-    co_return answer.status();
-  }
-  co_return stored;
 }
 
 }  // namespace quarry

@@ -21,14 +21,16 @@ struct AcrossWrite {
   Atomicity atomicity = Atomicity::kAll;
   Planner& planner;
   const Topology& topology;
-  // Claimed on `home` before its first statement; the reply that is stored already ends the write.
+  // Claimed on the first shard, home of the commit, before anything else; the reply that is stored already ends the write.
   std::optional<RequestGuard> guard;
-  ShardId home{};
+  // Where two shards write, and the first has written something, the second is left to the commit, which runs it with its prepare.
+  bool leave_last = false;
 };
 
 struct AcrossAnswers {
   // One for each task of the plan, then one for the reference writes when there are any. Steps carry errors under kEach alone.
   std::vector<TaskResult> parts;
+  bool left = false;  // The last task is left to the commit; its session is open.
   // The stored reply of an earlier try, as StoredParts has made it. Nothing of this try must be committed.
   std::optional<TaskResult> stored;
 };
@@ -48,9 +50,5 @@ Async<absl::StatusOr<AcrossAnswers>> RunAcross(const AcrossWrite& write, Session
 // What is stored under the request's id: all steps' answers by ascending item; and back.
 TaskResult StoredReply(const std::vector<Task>& tasks, const std::vector<TaskResult>& parts);
 std::vector<TaskResult> StoredParts(const std::vector<Task>& tasks, TaskResult stored);
-
-// The reply that an earlier try has stored; nullopt when there is none. Asked for when a try fails, for it may have failed by what
-// the earlier one has written.
-Async<absl::StatusOr<std::optional<TaskResult>>> FindStoredReply(RequestGuard guard, Backend& home, const CallContext& ctx);
 
 }  // namespace quarry

@@ -58,6 +58,20 @@ WritePlan ReferencePart(const WritePlan& plan) {
 // As SessionOn wants it, though nothing is waited for.
 Async<absl::StatusOr<Session*>> SessionOf(Transactions::Lease* lease, ShardId shard) { co_return &lease->session(shard); }
 
+// What the commit runs with its prepare, owned: the caller may go.
+LastPart LastPartOf(const std::vector<Task>& tasks, const std::vector<TaskResult>& parts, bool stores_reply,
+                    absl::Time deadline) {
+  LastPart last{tasks.back().shard, tasks.back(), deadline, nullptr};
+  last.task.guard.reset();  // Home has it.
+  if (stores_reply) {
+    last.reply = [tasks, parts = parts](const TaskResult& result) mutable {
+      parts.back() = result;
+      return StoredReply(tasks, parts);
+    };
+  }
+  return last;
+}
+
 std::optional<RequestGuard> GuardOf(const WriteOperation& op) {
   if (op.request_id.empty()) return std::nullopt;
   return RequestGuard{op.request_id, op.request_hash};
@@ -168,7 +182,7 @@ Async<absl::StatusOr<Session*>> Engine::OpenPartOn(ShardId shard, SessionOptions
   co_return open->back().session.get();
 }
 
-// One transaction over all shards of the plan: statements ascending, then the commit.
+// One transaction over all shards of the plan: statements ascending, then the commit, which runs those of the last part.
 Async<absl::StatusOr<Engine::Written>> Engine::WriteAcross(const WriteOperation& op, const WritePlan& plan,
                                                            std::optional<RequestGuard> guard, const Snapshot& snapshot,
                                                            const CallContext& ctx) {
@@ -180,28 +194,17 @@ Async<absl::StatusOr<Engine::Written>> Engine::WriteAcross(const WriteOperation&
   const absl::Status able = co_await CheckTwoPhase(std::move(asked), ctx);
   QUARRY_CO_RETURN_IF_ERROR(able);
   std::vector<OpenPart> open;
-  const AcrossWrite write{plan, op.atomicity, planner_, snapshot.topology, guard, shards.back()};
+  const bool leave_last = op.atomicity == Atomicity::kAll && plan.reference_writes.empty();
+  const AcrossWrite write{plan, op.atomicity, planner_, snapshot.topology, guard, leave_last};
   SessionOptions options;
   // The first step that fails ends the whole.
   options.undo_steps = op.atomicity == Atomicity::kEach;
   SessionOn session_on = [this, options, &open, &ctx](ShardId shard) { return OpenPartOn(shard, options, &open, ctx); };
   absl::StatusOr<AcrossAnswers> answers = co_await RunAcross(write, std::move(session_on), ctx);
+  if (!answers.ok()) co_return answers.status();
   Written written;
-  std::optional<TaskResult> stored;
-  if (answers.ok()) {
-    stored = std::move(answers->stored);
-  } else {
-    open.clear();
-    if (!guard.has_value()) co_return answers.status();
-    // It may have failed by what an earlier try has written.
-    absl::StatusOr<std::optional<TaskResult>> found =
-        co_await FindStoredReply(*guard, *parts_.shards[Index(shards.back())], ctx);
-    if (ReasonOf(found.status()) == reason::kRequestIdReused) co_return found.status();
-    if (!found.ok() || !found->has_value()) co_return answers.status();
-    stored = *std::move(found);
-  }
-  if (stored.has_value()) {
-    written.parts = StoredParts(tasks, *std::move(stored));
+  if (answers->stored.has_value()) {
+    written.parts = StoredParts(tasks, *std::move(answers->stored));
     co_return written;
   }
   written.parts = std::move(answers->parts);
@@ -210,8 +213,13 @@ Async<absl::StatusOr<Engine::Written>> Engine::WriteAcross(const WriteOperation&
   written.transaction_id = work.transaction_id;
   work.parts = std::move(open);
   work.guard = guard;
-  if (guard.has_value()) work.reply = StoredReply(tasks, written.parts);
+  if (answers->left) {
+    work.last = LastPartOf(tasks, written.parts, guard.has_value(), ctx.deadline);
+  } else if (guard.has_value()) {
+    work.reply = StoredReply(tasks, written.parts);
+  }
   written.end = co_await commits_.Run(std::move(work), std::move(parties), ctx);
+  if (answers->left) written.parts.back() = std::move(written.end.last);
   // Nobody but this write was in the transaction, so another try is as good as the first.
   if (ReasonOf(written.end.status) == reason::kTransactionEnded) co_return Undone(written.end.status);
   QUARRY_CO_RETURN_IF_ERROR(written.end.status);
@@ -249,7 +257,7 @@ Async<absl::StatusOr<Engine::Written>> Engine::WriteInTransaction(const WriteOpe
   if (whole) status = co_await (*lease)->Mark(shards, ctx);
   absl::StatusOr<AcrossAnswers> answers = absl::UnknownError("");
   if (status.ok()) {
-    const AcrossWrite write{plan, op.atomicity, planner_, snapshot.topology, std::nullopt, ShardId{}};
+    const AcrossWrite write{plan, op.atomicity, planner_, snapshot.topology, std::nullopt, false};
     Transactions::Lease* const held = lease->get();
     SessionOn session_on = [held](ShardId shard) { return SessionOf(held, shard); };
     answers = co_await RunAcross(write, std::move(session_on), ctx);

@@ -118,6 +118,14 @@ class BreakerBackend::CountedSession final : public Session {
     call.Record(result);
     co_return result;
   }
+  Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction, const CallContext& ctx) override {
+    Admitted call(state_->breaker, state_->observer, ctx);
+    PreparedTask done = co_await next_->RunAndPrepare(task, transaction, ctx);
+    // Its time is its caller's, which says as little of the shard as the deadline of a statement.
+    const bool timed_out = absl::IsUnknown(done.status) && ctx.loop.Now() >= ctx.deadline;
+    call.Record(timed_out ? absl::DeadlineExceededError("") : done.status);
+    co_return done;
+  }
 
  private:
   std::unique_ptr<Session> next_;

@@ -84,6 +84,12 @@ class MeteredSession final : public Session {
     measure.EndWith(result);
     co_return result;
   }
+  Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction, const CallContext& ctx) override {
+    Measure measure(observer_, CallKind::kPrepare, ctx);
+    PreparedTask done = co_await next_->RunAndPrepare(task, transaction, ctx);
+    measure.EndWith(done.status);
+    co_return done;
+  }
 
  private:
   std::unique_ptr<Session> next_;

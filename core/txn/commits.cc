@@ -63,8 +63,10 @@ struct Commits::Job {
     if (work.guard.has_value()) options.reply = &work.reply;
     return options;
   }
+  bool IsLast(ShardId shard) const { return work.last.has_value() && work.last->shard == shard; }
   void Tell(CommitEnd end) {
     if (std::exchange(told, true)) return;
+    end.last = last;
     if (work.on_end) work.on_end(end);
     done.Set(std::move(end));
   }
@@ -72,6 +74,8 @@ struct Commits::Job {
     CommitEnd end;
     end.outcome = machine.has_value() ? machine->outcome() : CommitOutcome::kInDoubt;
     if (end.outcome == CommitOutcome::kInDoubt) end.status = InDoubt(work.transaction_id, why);
+    if (end.outcome == CommitOutcome::kRolledBack) end.status = machine->cause();
+    end.last = last;
     return end;
   }
 
@@ -83,6 +87,7 @@ struct Commits::Job {
   std::deque<CommitEvent> events;
   std::optional<Completer<bool>> wake;
   std::list<Running> running;  // Steps under way or ended.
+  TaskResult last;             // Of the last part.
   bool ended = false;
   bool told = false;
   Completer<CommitEnd> done;
@@ -100,7 +105,7 @@ Async<CommitEnd> Commits::Run(CommitWork work, std::vector<ShardParty> parties, 
   std::vector<Participant> participants;
   size_t writers = 0;
   for (const OpenPart& part : work.parts) {
-    participants.push_back({part.shard, part.session->wrote()});
+    participants.push_back({part.shard, work.last.has_value() || part.session->wrote()});
     writers += participants.back().wrote ? 1 : 0;
   }
   if (writers < 2) participants.clear();
@@ -199,6 +204,25 @@ Async<CommitEnd> Commits::Drive(Job* job) {
   co_return job->EndNow("its home shard does not answer");
 }
 
+Async<absl::Status> Commits::Prepare(Job* job, ShardId shard, bool* refused, const CallContext& ctx) {
+  Session& session = *job->session(shard);
+  if (!job->IsLast(shard)) {
+    const absl::Status prepared = co_await session.Prepare(job->name, ctx);
+    co_return prepared;
+  }
+  const LastPart& last = *job->work.last;
+  CallContext bounded(loop_);
+  bounded.deadline = last.deadline;
+  bounded.stage = Stage::kQuery;
+  PreparedTask done = co_await session.RunAndPrepare(last.task, job->name, bounded);
+  if (!done.status.ok()) co_return done.status;
+  *refused = !done.result.ok();
+  if (*refused) co_return done.result.status();
+  if (last.reply) job->work.reply = last.reply(*done.result);
+  job->last = *std::move(done.result);
+  co_return absl::OkStatus();
+}
+
 Async<CommitEvent> Commits::Perform(Job* job, CommitAction action) {
   CommitEvent event;
   event.shard = action.shard;
@@ -210,6 +234,7 @@ Async<CommitEvent> Commits::Perform(Job* job, CommitAction action) {
   ctx.deadline = loop_.Now() + timeout_;
   ctx.stage = Stage::kCommit;
   absl::Status status;
+  bool refused = false;
   switch (action.kind) {
     case CommitAction::Kind::kPassGate:
       event.kind = CommitEvent::Kind::kGatePassed;
@@ -218,7 +243,7 @@ Async<CommitEvent> Commits::Perform(Job* job, CommitAction action) {
     case CommitAction::Kind::kPrepare:
       event.kind = CommitEvent::Kind::kPrepared;
       status = QUARRY_FAILPOINT("commit.before_prepare");
-      if (status.ok()) status = co_await job->session(action.shard)->Prepare(job->name, ctx);
+      if (status.ok()) status = co_await Prepare(job, action.shard, &refused, ctx);
       QUARRY_FAILPOINT("commit.after_prepare").IgnoreError();
       break;
     case CommitAction::Kind::kDecide: {
@@ -259,7 +284,9 @@ Async<CommitEvent> Commits::Perform(Job* job, CommitAction action) {
     case CommitAction::Kind::kEnd:
       break;  // Carry has done these.
   }
-  event.result = ResultOf(status);
+  event.result = refused ? CommitEvent::Result::kRefused : ResultOf(status);
+  // What is prepared says kUnknown when its deadline ends.
+  if (event.kind == CommitEvent::Kind::kPrepared && absl::IsDeadlineExceeded(status)) event.result = CommitEvent::Result::kFailed;
   if (!status.ok()) event.status = OnShard(status, job->NameOf(action.shard));
   co_return event;
 }

@@ -34,14 +34,26 @@ struct ShardParty {
   Dialect dialect = Dialect::kPostgres;
 };
 
+// What the highest of two writing shards has still to do when the commit begins: it is done together with its prepare. Every
+// other statement of the transaction is done by then, so nobody waits for rows behind a gate.
+struct LastPart {
+  ShardId shard{};
+  Task task;
+  absl::Time deadline;  // Of its statements.
+  // Where the commit has a guard: the reply that is stored, once this part's result is there.
+  std::function<TaskResult(const TaskResult& result)> reply;
+};
+
 struct CommitEnd {
   CommitOutcome outcome = CommitOutcome::kRolledBack;
   absl::Status status;  // OK when it is committed. kUnknown COMMIT_OUTCOME_UNKNOWN in doubt.
+  TaskResult last;      // Of the last part, when it is committed.
 };
 
 struct CommitWork {
   std::string transaction_id;
   std::vector<OpenPart> parts;  // Ascending by shard.
+  std::optional<LastPart> last;  // All parts count as writers then.
   // Claimed at home, Coordinator::HomeOf the writers, which stores the reply with the commit.
   std::optional<RequestGuard> guard;
   TaskResult reply;
@@ -81,6 +93,8 @@ class Commits {
   Async<CommitEnd> Drive(Job* job);
   void Carry(Job* job, std::vector<CommitAction> actions);
   Async<CommitEvent> Perform(Job* job, CommitAction action);
+  // The prepare of its shard, with the last part where there is one.
+  Async<absl::Status> Prepare(Job* job, ShardId shard, bool* refused, const CallContext& ctx);
 
   Loop& loop_;
   Random& random_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,7 +21,7 @@ absl::Duration BackoffAfter(int failures) {
 
 // Why all was rolled back, which is certain: also where a shard left its own part in the dark.
 absl::Status Certain(const CommitEvent& event) {
-  if (event.result == Result::kFailed) return event.status;
+  if (event.result != Result::kUnknown) return event.status;
   ErrorDetail detail = DetailOf(event.status);
   detail.reason = reason::kShardUnavailable;
   return MakeError(absl::StatusCode::kUnavailable,
@@ -47,11 +48,11 @@ Coordinator::Coordinator(std::vector<Participant> participants) {
 }
 
 ShardId Coordinator::HomeOf(const std::vector<Participant>& participants) {
-  ShardId home{};
+  std::optional<ShardId> home;
   for (const Participant& participant : participants) {
-    if (participant.wrote) home = std::max(home, participant.shard);
+    if (participant.wrote) home = std::min(home.value_or(participant.shard), participant.shard);
   }
-  return home;
+  return home.value_or(ShardId{});
 }
 
 Coordinator::Member* Coordinator::Find(ShardId shard) {
@@ -89,12 +90,12 @@ std::vector<CommitAction> Coordinator::On(const CommitEvent& event) {
   return actions;
 }
 
-// One gate after the other, ascending, so that no two commits and no reader of a snapshot wait for each other in a circle.
-// The last but one is passed by its prepare, together with which the others are prepared; home's by the decision.
+// One gate after the other, descending, so that no two commits and no reader of a snapshot wait for each other in a circle. The
+// last but one is passed by its prepare, together with which the others are prepared; home's, the last, by the decision.
 void Coordinator::PassNextGate(Actions& actions) {
   std::vector<Member*> writers;
   for (Member& member : members_) {
-    if (member.wrote) writers.push_back(&member);
+    if (member.wrote) writers.insert(writers.begin(), &member);
   }
   for (size_t i = 0; i + 2 < writers.size(); ++i) {
     if (writers[i]->gate_passed) continue;

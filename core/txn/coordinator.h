@@ -28,7 +28,7 @@ enum class CommitOutcome : uint8_t {
 struct CommitAction {
   enum class Kind : uint8_t {
     kPassGate,      // Session::PassGate.
-    kPrepare,       // Session::Prepare.
+    kPrepare,       // Session::Prepare, or RunAndPrepare.
     kDecide,        // Session::Commit of the home shard, with the decision.
     kCommitReader,  // Session::Commit of a participant that wrote nothing.
     kRollBack,      // Let go of a session that is not prepared.
@@ -47,7 +47,8 @@ struct CommitAction {
 
 struct CommitEvent {
   enum class Kind : uint8_t { kGatePassed, kPrepared, kDecided, kReaderCommitted, kSettled, kFinished };
-  enum class Result : uint8_t { kOk, kFailed, kUnknown };
+  // kRefused: it is prepared, but must not be committed; the status says why.
+  enum class Result : uint8_t { kOk, kFailed, kUnknown, kRefused };
   Kind kind{};
   ShardId shard{};
   // kFailed is certain: nothing of it happened. kSettled and kFinished that fail are tried again.
@@ -67,8 +68,8 @@ class Coordinator {
   // Between tries: 10 ms, doubled each time up to this. The driver spreads it (full jitter).
   static constexpr absl::Duration kBackoffMax = absl::Seconds(1);
 
-  // By ascending shard; at least two writers, and readers as well. The highest writer is home: a fixed rule, and the
-  // order in which gates are passed.
+  // By ascending shard; at least two writers, and readers as well. The lowest writer is home: a fixed rule, so
+  // that a retry claims its request in the same place.
   explicit Coordinator(std::vector<Participant> participants);
 
   static ShardId HomeOf(const std::vector<Participant>& participants);
@@ -78,6 +79,8 @@ class Coordinator {
   std::vector<CommitAction> On(const CommitEvent& event);
   // What is certain now, for a caller who does not wait on.
   CommitOutcome outcome() const;
+  // Of kRolledBack: why.
+  const absl::Status& cause() const { return cause_; }
   // The atomicity that should hold was seen broken: a branch of a committed transaction is gone, or one of a transaction
   // that was rolled back is committed. For the auditor.
   bool contradicted() const { return contradicted_; }

@@ -51,12 +51,13 @@ Async<absl::StatusOr<std::unique_ptr<GateHold>>> Close(ShardParty party, GateWai
   co_return hold;
 }
 
-// All at once without waiting, which cannot lock up; then, from the first that was occupied, one after the other, in the order
-// in which commits pass them.
+// `shards` ascending. All at once without waiting, which cannot lock up; then, from the first that was occupied, one after the
+// other, in the order in which commits pass them: descending.
 Async<absl::Status> CloseAll(const std::vector<ShardId>& shards, const std::vector<ShardParty>& parties,
                              absl::Duration gate_timeout, Loop& loop, Holds* holds) {
   std::vector<Async<absl::StatusOr<std::unique_ptr<GateHold>>>> tries;
-  for (const ShardId shard : shards) {
+  const std::vector<ShardId> order(shards.rbegin(), shards.rend());
+  for (const ShardId shard : order) {
     tries.push_back(Close(parties[Index(shard)], GateWait::kTry, loop.Now() + gate_timeout, loop));
   }
   GatherOptions options;
@@ -66,15 +67,15 @@ Async<absl::Status> CloseAll(const std::vector<ShardId>& shards, const std::vect
   for (; next < tried.size(); ++next) {
     if (!tried[next].ok()) co_return tried[next].status();
     if (*tried[next] == nullptr) break;
-    holds->emplace(shards[next], *std::move(tried[next]));
+    holds->emplace(order[next], *std::move(tried[next]));
   }
   // Those behind the first that is occupied let go before anything is waited for.
   tried.clear();
-  for (; next < shards.size(); ++next) {
+  for (; next < order.size(); ++next) {
     absl::StatusOr<std::unique_ptr<GateHold>> hold =
-        co_await Close(parties[Index(shards[next])], GateWait::kWait, loop.Now() + gate_timeout, loop);
+        co_await Close(parties[Index(order[next])], GateWait::kWait, loop.Now() + gate_timeout, loop);
     if (!hold.ok()) co_return hold.status();
-    holds->emplace(shards[next], *std::move(hold));
+    holds->emplace(order[next], *std::move(hold));
   }
   co_return absl::OkStatus();
 }

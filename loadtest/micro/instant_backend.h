@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "core/backend/backend.h"
 #include "core/backend/fake_two_phase.h"
+#include "core/backend/run_then_prepare.h"
 #include "loadtest/micro/shop.h"
 
 namespace quarry {
@@ -50,6 +51,9 @@ class InstantSession final : public Session {
   }
   Async<absl::Status> PassGate(const CallContext&) override { co_return absl::OkStatus(); }
   Async<absl::Status> Prepare(const GlobalTransaction&, const CallContext&) override { co_return absl::OkStatus(); }
+  Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction, const CallContext& ctx) override {
+    return RunThenPrepare(*this, task, transaction, ctx);
+  }
 };
 
 class InstantBackend final : public Backend {

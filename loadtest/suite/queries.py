@@ -9,6 +9,7 @@ import time
 import urllib.request
 
 import compare
+import delay
 import goals
 import ratios
 import stand as stands
@@ -16,6 +17,7 @@ import tables
 
 SHARDS = 8
 GROUPS = 1_000
+FAR_SECONDS = 0.005  # Of a round trip to shards that are far.
 P50, ITEMS, SECONDS, RSS = goals.P50, goals.ITEMS, "seconds", "rss_bytes"
 HEADLINE = """\
 Eight PostgreSQL databases of one machine, which client, gateway and databases share: work that eight servers would do at
@@ -30,6 +32,8 @@ def _ratio(name, limits, what, figure, base):
 RATIOS = (
     _ratio("scatter", (1.3, 1.3), "first row of 8 shards by key, p50 us / of the slowest alone",
            ("first_of_8", P50), ("first_of_slowest", P50)),
+    _ratio("scatter_far", (1.3, 1.3), f"the same, where each shard is {1e3 * FAR_SECONDS:.0f} ms away",
+           ("first_of_8_far", P50), ("first_of_slowest_far", P50)),
     _ratio("top_100", (None, None), "top 100 by an index on 8 shards, p50 us / on one",
            ("top_of_8", P50), ("top_of_1", P50)),
     _ratio("group_by", (None, None), f"sums by {GROUPS} groups on 8 shards, s / one PostgreSQL alone",
@@ -42,15 +46,15 @@ RATIOS = (
 
 
 class Questions:
-    def __init__(self, run, one, eight, rows):
-        self.run, self.one, self.eight, self.rows = run, one, eight, rows
+    def __init__(self, run, one, eight, far, rows):
+        self.run, self.one, self.eight, self.far, self.rows = run, one, eight, far, rows
 
     def first(self, served, *options):
         return self.run.calls(served, "query", 1, "--query-rows", 1, *options, table="accounts", keys=self.rows)
 
-    def slowest(self):
+    def slowest(self, served):
         """The slowest of the shards, each asked alone."""
-        cells = [self.first(self.eight, "--query-order", "id", "--shard", f"s{shard}") for shard in range(SHARDS)]
+        cells = [self.first(served, "--query-order", "id", "--shard", f"s{shard}") for shard in range(SHARDS)]
         return max(cells, key=lambda cell: cell[P50])
 
     def top(self, served):
@@ -114,7 +118,9 @@ class Questions:
     def cells(self):
         return {
             "first_of_8": lambda: self.first(self.eight, "--query-order", "id"),
-            "first_of_slowest": self.slowest,
+            "first_of_slowest": functools.partial(self.slowest, self.eight),
+            "first_of_8_far": lambda: self.first(self.far, "--query-order", "id"),
+            "first_of_slowest_far": functools.partial(self.slowest, self.far),
             "top_of_8": functools.partial(self.top, self.eight),
             "top_of_1": functools.partial(self.top, self.one),
             "groups_of_8": self.groups,
@@ -150,8 +156,11 @@ def questions(run, rows):
         for at, database in enumerate(databases):
             some = fill.format(first=at * part + 1, last=(at + 1) * part)
             eight += stand.postgres_shards([database], [*stands.create("accounts"), some, index, "VACUUM ANALYZE"])
-        yield Questions(run, stack.enter_context(stand.gateway("one", one)),
-                        stack.enter_context(stand.gateway("eight", eight)), part * SHARDS)
+        port = stack.enter_context(delay.delayed(stand.port, FAR_SECONDS))
+        far = [shard.replace(f"port={stand.port} ", f"port={port} ") for shard in eight]
+        gateways = [stack.enter_context(stand.gateway(name, shards))
+                    for name, shards in (("one", one), ("eight", eight), ("far", far))]
+        yield Questions(run, *gateways, part * SHARDS)
 
 
 def run(run_programs, options):

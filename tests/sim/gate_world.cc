@@ -50,14 +50,15 @@ GateWorld::GateWorld(uint64_t seed, const GateFaults& faults) : dice_(seed), fau
       }
     }
     writer.coordinator.emplace(writer.participants);
+    for (size_t row = 0; row < writer.participants.size(); ++row) writer.rows.push_back(static_cast<size_t>(dice_.Between(0, 1)));
     const int index = static_cast<int>(i);
-    Later([this, index] { Do(index, writers_[static_cast<size_t>(index)].coordinator->Start()); });
+    Later([this, index] { LockNextRow(index); });
   }
   for (size_t i = 0; i < readers_.size(); ++i) {
     Reader& reader = readers_[i];
     reader.order.resize(shards_.size());
     std::iota(reader.order.begin(), reader.order.end(), size_t{0});
-    if (faults_.readers_descend) std::reverse(reader.order.begin(), reader.order.end());
+    if (!faults_.readers_ascend) std::reverse(reader.order.begin(), reader.order.end());
     reader.seen.resize(shards_.size());
     const int index = static_cast<int>(i);
     Later([this, index] { CloseNextGate(index); });
@@ -84,6 +85,23 @@ std::string GateWorld::Run() {
 void GateWorld::Later(std::function<void()> run) { events_.push({now_ + dice_.Between(1, 1'000), ++order_, std::move(run)}); }
 
 // ---- Writers ----
+
+void GateWorld::LockNextRow(int index) {
+  Writer& writer = writers_[static_cast<size_t>(index)];
+  const size_t rows = writer.participants.size();
+  if (writer.rows_locked + (faults_.gates_before_rows ? 1 : 0) == rows) Do(index, writer.coordinator->Start());
+  if (writer.rows_locked == rows) {
+    if (writer.at_last_row) writer.at_last_row();
+    return;
+  }
+  const size_t shard = Index(writer.participants[writer.rows_locked].shard);
+  shards_[shard].rows[writer.rows[writer.rows_locked]].Enter(index, /*exclusive=*/true, [this, index] {
+    Later([this, index] {
+      ++writers_[static_cast<size_t>(index)].rows_locked;
+      LockNextRow(index);
+    });
+  });
+}
 
 void GateWorld::Do(int index, const std::vector<CommitAction>& actions) {
   Writer& writer = writers_[static_cast<size_t>(index)];
@@ -115,12 +133,19 @@ void GateWorld::PassGate(int writer, size_t shard, std::function<void()> then) {
 
 void GateWorld::End(int writer, size_t index, Op op) {
   Shard& shard = shards_[index];
+  Writer& ending = writers_[static_cast<size_t>(writer)];
+  const bool has_rows = ending.rows_locked == ending.rows.size() || index != Index(ending.participants.back().shard);
+  if (!has_rows) {
+    ending.at_last_row = [=, this] { End(writer, index, op); };
+    return;
+  }
   if (op == Op::kPrepare) {
     shard.prepared.insert(writer);
   } else {
     if (op == Op::kFinishCommit && shard.prepared.erase(writer) == 0) broken_ = "a commit of what was never prepared";
     shard.visible.insert(writer);
     shard.gate.Leave(writer);
+    for (Gate& row : shard.rows) row.Leave(writer);
   }
   Reply(writer, index, op);
 }

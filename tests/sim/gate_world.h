@@ -1,8 +1,10 @@
-// Writers that commit over several shards through the production Coordinator, and readers of one cut over all shards, with
-// the gate between them: shared for writers, exclusive for readers, first come first served as in the databases. Nothing
-// fails here and nothing times out, so that a circle of waiting stays visible. One thread; the same seed, the same run.
+// Writers that lock rows on several shards, ascending, and commit through the production Coordinator, and readers of one cut
+// over all shards, with the gate between them: shared for writers, exclusive for readers, first come first served as in the
+// databases. Nothing fails here and nothing times out, so that a circle of waiting stays visible. One thread; the same seed, the
+// same run.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -22,7 +24,8 @@ namespace quarry::sim {
 // What is broken on purpose, to see that the world notices.
 struct GateFaults {
   bool writers_skip_gate = false;
-  bool readers_descend = false;
+  bool readers_ascend = false;       // Against the order of the gates.
+  bool gates_before_rows = false;    // The gate of the last shard is passed before its row is locked.
 };
 
 class Gate {
@@ -55,6 +58,7 @@ class GateWorld {
  private:
   struct Shard {
     Gate gate;
+    std::array<Gate, 2> rows;
     std::set<int> visible;   // Transactions.
     std::set<int> prepared;
   };
@@ -62,6 +66,9 @@ class GateWorld {
     std::vector<Participant> participants;
     std::optional<Coordinator> coordinator;
     std::set<size_t> passed;  // Shards.
+    std::vector<size_t> rows;  // By participant.
+    size_t rows_locked = 0;
+    std::function<void()> at_last_row;  // What waits for it.
     bool committed = false;
   };
   struct Reader {
@@ -78,6 +85,7 @@ class GateWorld {
   };
 
   void Later(std::function<void()> run);
+  void LockNextRow(int writer);
   void Do(int writer, const std::vector<CommitAction>& actions);
   void Arrive(int writer, size_t shard, Op op);
   void PassGate(int writer, size_t shard, std::function<void()> then);

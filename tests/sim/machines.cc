@@ -66,6 +66,9 @@ CommitEvent EventOf(Op op, ShardId shard, Seen seen, const Reply& reply) {
   } else if (!reply.ok) {
     event.result = CommitEvent::Result::kFailed;
     event.status = Refused();
+  } else if (reply.refused) {
+    event.result = CommitEvent::Result::kRefused;
+    event.status = Refused();
   }
   return event;
 }

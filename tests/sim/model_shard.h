@@ -35,6 +35,7 @@ constexpr bool Reads(Op op) {
 
 struct Reply {
   bool ok = false;
+  bool refused = false;  // Of a prepare: the branch is there, and must not be committed.
   bool found = false;  // A decision.
   Verdict verdict{};
   BranchEnd end{};

@@ -15,6 +15,7 @@ constexpr int64_t kMillisecond = 1'000;
 constexpr int64_t kFaultsEnd = 250 * kMillisecond;
 constexpr int64_t kPatience = 30'000 * kMillisecond;  // After the faults have ceased.
 constexpr int64_t kApplyMax = 800;
+constexpr int kRefusedBranchPercent = 4;
 constexpr int64_t kDownMin = 2 * kMillisecond;  // Longer than kApplyMax: a crash is over before its shard is up again.
 
 bool LaterFirst(int64_t a_at, uint32_t a_order, int64_t b_at, uint32_t b_order) {
@@ -28,7 +29,7 @@ std::string TransactionName(int transaction) { return std::string{'t', static_ca
 const char* NameOf(Reached reached) {
   static const char* const kNames[] = {"committed",        "committed, unfinished", "rolled back",    "settled as commit",
                                        "settled as abort", "recovered as commit",   "recovered as abort", "abort lost",
-                                       "late decision",    "late prepare",          "coordinator lost",
+                                       "late decision",    "late prepare",          "refused branch",    "coordinator lost",
                                        "durable but unanswered", "stale read"};
   return kNames[static_cast<size_t>(reached)];
 }
@@ -279,7 +280,11 @@ void World::ApplyAt(uint32_t id) {
   Transaction& transaction = transactions_[request.transaction];
   const bool decided = shard.now.slot(request.transaction).decided;
   if (request.had_session) shard.now.OpenSession(request.transaction);
-  const Reply reply = shard.now.Apply(request.op, request.transaction, now_);
+  Reply reply = shard.now.Apply(request.op, request.transaction, now_);
+  if (request.op == Op::kPrepare && reply.ok && !calm_ && dice_.Percent(kRefusedBranchPercent)) {
+    reply.refused = true;
+    Reach(Reached::kRefusedBranch);
+  }
   if (trace_) {
     Trace(absl::StrCat(ShardName(request.shard), " ", NameOf(request.op), " ", TransactionName(request.transaction),
                        reply.ok ? "" : " refused", crashed ? " (crashing)" : ""));

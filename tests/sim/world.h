@@ -49,6 +49,7 @@ enum class Reached : uint8_t {
   kAbortLost,          // Recovery's abort came after the commit.
   kLateDecision,       // A coordinator's decision came after recovery's abort.
   kLatePrepare,        // A prepare came after its branch was rolled back.
+  kRefusedBranch,      // Prepared, though it must not be committed.
   kCoordinatorLost,    // With something prepared.
   kDurableUnanswered,  // A shard crashed between making a change durable and saying so.
   kStaleRead,          // An old primary answered.

@@ -18,6 +18,17 @@ const char kWaitForStandbys[] =
     "CASE WHEN current_setting('synchronous_standby_names') <> '' "
     "THEN pg_logical_emit_message(true, 'quarry', '')::text END";
 
+const char kTransactionIfAny[] = "SELECT pg_current_xact_id_if_assigned()::text";
+const char kInsertPart[] =
+    "INSERT INTO quarry.txn_part (transaction_id) SELECT $1::text FROM "
+    "pg_advisory_xact_lock_shared($2::bigint / (clock_timestamp() < now() + $3::bigint * interval '1 ms')::int)";
+const char kInsertDecision[] =
+    "INSERT INTO quarry.txn_decision (transaction_id, verdict, participants) SELECT $1::text, $2::text, $3::text[] FROM "
+    "pg_advisory_xact_lock_shared($4::bigint)";
+const char kBoundStatements[] =
+    "SELECT set_config('statement_timeout', CASE WHEN current_setting('statement_timeout')::interval BETWEEN interval '1 us' AND "
+    "$1::bigint * interval '1 ms' THEN current_setting('statement_timeout') ELSE $1::bigint::text END, true)";
+
 absl::Status NotConfirmed(const std::string& shard, const std::string& transaction) {
   return CommitUnknown(shard, transaction,
                        "the server gave up waiting for a synchronous standby; it is done on the primary only, and would be "
@@ -93,8 +104,10 @@ Async<void> Finish(Core* core, Leased leased, Ending ending, Completer<absl::Sta
   }
   if (batch->weak_commit) {
     status = NotConfirmed(core->options.shard, ending.transaction);
-  } else if (lost && ending.transaction.empty()) {
+  } else if (lost && ending.transaction.empty() && ending.gid.empty()) {
     status = Unavailable(core->options.shard, batch->lost_cause, absl::Milliseconds(100));
+  } else if (lost && ending.transaction.empty()) {
+    status = CommitUnknown(core->options.shard, "", batch->lost_cause);
   } else if (lost) {
     status = co_await LookUp(core, ending, batch->lost_cause);
   }

@@ -12,9 +12,17 @@ namespace quarry::postgres {
 
 struct Ending {
   BatchPtr batch;           // Its last command ends the transaction.
-  std::string transaction;  // PostgreSQL's own id; "" when nothing was written.
+  std::string transaction;  // PostgreSQL's own id; "" when nothing was written, or with `gid` when it is not known.
   std::string gid;          // Of PREPARE TRANSACTION; "" for COMMIT.
 };
+
+// What sessions send with the end of a transaction, prepared once a connection.
+extern const char kTransactionIfAny[];  // -> PostgreSQL's own id of the transaction, if it has one.
+// Waits at the gate, passes it and leaves the row that every branch carries, or the decision.
+extern const char kInsertPart[];      // $1 transaction, $2 GateKey, $3 milliseconds: 22012 when the transaction is older.
+extern const char kInsertDecision[];  // $1 transaction, $2 verdict, $3 participants, $4 GateKey
+// statement_timeout for this transaction, unless the role has a lower one.
+extern const char kBoundStatements[];  // $1 milliseconds
 
 // Runs it to its end, whatever becomes of the caller, and gives the connection back. A connection that is lost on the way
 // has its outcome looked up. kUnknown COMMIT_OUTCOME_UNKNOWN when the deadline ends first, when the outcome cannot be

@@ -125,6 +125,18 @@ std::string Quoted(std::string_view text) {
   return absl::StrCat("E'", absl::StrReplaceAll(plain, {{"'", "''"}, {"\\", "\\\\"}}), "'");
 }
 
+absl::Status Explained(Core& core, const absl::Status& status) {
+  const std::string state = DetailOf(status).facts["sqlstate"];
+  if (state == "42P01" || state == "3F000") {
+    core.tables_ready = false;
+    core.requests_ready = false;
+    core.two_phase_checked = false;
+    return TablesMissing(core.options.shard);
+  }
+  if (state == "55000" || absl::IsPermissionDenied(status)) core.two_phase_checked = false;
+  return status;
+}
+
 int64_t LockTimeoutMs(absl::Time now, absl::Time deadline) {
   if (deadline == absl::InfiniteFuture()) return 0;
   // PostgreSQL's largest is about 24 days.

@@ -21,6 +21,8 @@ Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadli
 
 // For an SQLSTATE that says that a table of ours is gone.
 absl::Status TablesMissing(const std::string& shard);
+// What an error of a batch of ours says about the tables and settings it needs, which are looked at again.
+absl::Status Explained(Core& core, const absl::Status& status);
 
 // `text` as a literal of SQL. It holds no NUL.
 std::string Quoted(std::string_view text);

@@ -13,7 +13,6 @@
 #include "core/backend/postgres/stream.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
-#include "core/model/check.h"
 
 namespace quarry::postgres {
 namespace {
@@ -21,7 +20,6 @@ namespace {
 constexpr char kSavepoint[] = "SAVEPOINT quarry_step";
 constexpr char kRollbackTo[] = "ROLLBACK TO SAVEPOINT quarry_step";
 constexpr char kRelease[] = "RELEASE SAVEPOINT quarry_step";
-constexpr char kTransactionIfAny[] = "SELECT pg_current_xact_id_if_assigned()::text";
 
 std::string BeginSql(const SessionOptions& options) {
   std::string sql = "BEGIN";
@@ -49,30 +47,6 @@ bool Writes(const Step& step) {
 bool MayWrite(const Step& step) {
   return std::any_of(step.statements.begin(), step.statements.end(),
                      [](const Statement& s) { return s.writes || s.raw; });
-}
-
-bool UsesOwnTables(const Step& step) {
-  for (const Statement& statement : step.statements) {
-    if (statement.own_tables) return true;
-  }
-  return false;
-}
-
-std::vector<std::string> Texts(const Step& step) {
-  std::vector<std::string> texts;
-  for (const Statement& statement : step.statements) texts.push_back(*statement.sql);
-  return texts;
-}
-
-// The step's results out of a batch whose statements start at `first`, with its checks.
-absl::StatusOr<StepResult> Results(const Step& step, const BatchPtr& batch, size_t first) {
-  StepResult result;
-  for (size_t i = 0; i < step.statements.size(); ++i) {
-    StatementResult& statement = batch->results[first + i].result;
-    QUARRY_RETURN_IF_ERROR(EvaluateCheck(step.statements[i].check, statement));
-    result.statements.push_back(std::move(statement));
-  }
-  return result;
 }
 
 }  // namespace
@@ -207,7 +181,9 @@ Async<absl::Status> PostgresSession::PrepareStatements(std::vector<std::string> 
 }
 
 Async<absl::StatusOr<StepResult>> PostgresSession::RunStep(const Step& step, const CallContext& ctx) {
-  const std::vector<std::string> texts = Texts(step);
+  const bool asks = transaction_.empty() && (writes_untold_ || MayWrite(step)) && !options_.read_only;
+  std::vector<std::string> texts = Texts(step);
+  if (asks) texts.emplace_back(kTransactionIfAny);
   QUARRY_CO_RETURN_IF_ERROR(co_await PrepareStatements(texts, ctx));
   // The savepoint that a Prepare needed serves the step too.
   BatchPtr batch = std::make_shared<Batch>();
@@ -222,12 +198,14 @@ Async<absl::StatusOr<StepResult>> PostgresSession::RunStep(const Step& step, con
     QUARRY_CO_ASSIGN_OR_RETURN(Command command, Bind(prepared, statement.params));
     batch->commands.push_back(std::move(command));
   }
-  const bool asks = transaction_.empty() && (writes_untold_ || MayWrite(step)) && !options_.read_only;
-  if (asks) batch->commands.push_back(Plain(kTransactionIfAny));
+  if (asks) {
+    QUARRY_CO_ASSIGN_OR_RETURN(Command ask, Bind(leased_->FindPrepared(kTransactionIfAny), {}));
+    batch->commands.push_back(std::move(ask));
+  }
   core_.statements += static_cast<int64_t>(step.statements.size());
   QUARRY_CO_RETURN_IF_ERROR(co_await Run(batch, ctx, Writes(step)));
   if (asks) TakeTransaction(*batch, batch->results.size() - 1);
-  co_return Results(step, batch, first);
+  co_return Results(step, *batch, first);
 }
 
 // Without a transaction around it: one Sync makes the step atomic, unless a check must be able to undo it.
@@ -247,11 +225,11 @@ Async<absl::StatusOr<StepResult>> PostgresSession::RunAlone(const Step& step, co
   const absl::Status ran = co_await Run(batch, ctx, Writes(step));
   if (!undoable) {
     if (!ran.ok()) co_return ran;
-    co_return Results(step, batch, first);
+    co_return Results(step, *batch, first);
   }
   if (!ran.ok() && !leased_->idle()) co_return ran;
   absl::StatusOr<StepResult> result(ran);
-  if (ran.ok()) result = Results(step, batch, first);
+  if (ran.ok()) result = Results(step, *batch, first);
   const auto end = std::make_shared<Batch>();
   end->commits = result.ok();
   end->commands.push_back(Plain(result.ok() ? "COMMIT" : "ROLLBACK"));

@@ -30,6 +30,7 @@ class PostgresSession final : public Session {
   Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext& ctx) override;
   Async<absl::Status> PassGate(const CallContext& ctx) override;
   Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) override;
+  Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction, const CallContext& ctx) override;
 
  private:
   // What one batch of commands of this session came to.
@@ -41,6 +42,12 @@ class PostgresSession final : public Session {
   Async<absl::Status> Undo(const CallContext& ctx);
   Async<absl::StatusOr<StepResult>> RunStep(const Step& step, const CallContext& ctx);
   Async<absl::StatusOr<StepResult>> RunAlone(const Step& step, const CallContext& ctx);
+  // Makes the statements of all steps known to the server; false when they are too many to be known at once.
+  Async<absl::StatusOr<bool>> PrepareTask(const Task& task, const CallContext& ctx);
+  absl::Status AddBound(const BatchPtr& batch, int64_t ms);
+  absl::Status AddTask(const BatchPtr& batch, const Task& task);
+  // What makes a branch of what the batch has done before: kInsertPart, which is known to the server, then the PREPARE.
+  absl::Status AddPrepare(const BatchPtr& batch, const std::string& id, const std::string& gid, int64_t age_max_ms);
   absl::Status CheckStatements(const Step& step);
   // A batch that starts with what the session owes the server.
   BatchPtr NewBatch();
@@ -51,11 +58,14 @@ class PostgresSession final : public Session {
   Async<absl::Status> AskTransaction(bool needed, const CallContext& ctx);
   // Takes the answer of an id asked for at this place of the batch.
   void TakeTransaction(const Batch& batch, size_t position);
+  bool PassesGate(const CommitOptions& options) const;
   // Adds what goes with a commit.
   absl::Status AddToCommit(const BatchPtr& batch, const CommitOptions& options, const CallContext& ctx);
   Async<absl::StatusOr<std::optional<TaskResult>>> RunClaim(const RequestGuard& guard, const CallContext& ctx);
   absl::Status Ended() const;
   absl::Status End(absl::Status status);
+
+  static constexpr int64_t kAnyAgeMs = int64_t{365} * 24 * 3'600'000;
 
   Core& core_;
   const SessionOptions options_;

@@ -22,7 +22,6 @@
 namespace quarry::postgres {
 namespace {
 
-constexpr char kTransactionIfAny[] = "SELECT pg_current_xact_id_if_assigned()::text";
 constexpr char kTransaction[] = "SELECT pg_current_xact_id()::text";
 
 std::string InsertDecisionSql(const Decision& decision) {
@@ -40,19 +39,6 @@ absl::Status RolledBackByRecovery(const std::string& shard, const std::string& t
                    {{"shard", shard}, {"transaction_id", transaction}});
 }
 
-// What an error of a batch of ours says about the tables it needs.
-absl::Status Explained(Core& core, const absl::Status& status) {
-  const std::string state = DetailOf(status).facts["sqlstate"];
-  if (state == "42P01" || state == "3F000") {
-    core.tables_ready = false;
-    core.requests_ready = false;
-    core.two_phase_checked = false;
-    return TablesMissing(core.options.shard);
-  }
-  if (state == "55000" || absl::IsPermissionDenied(status)) core.two_phase_checked = false;
-  return status;
-}
-
 }  // namespace
 
 bool PostgresSession::wrote() const { return writes_untold_ || !transaction_.empty(); }
@@ -65,17 +51,32 @@ Async<absl::Status> PostgresSession::AskTransaction(bool needed, const CallConte
   co_return absl::OkStatus();
 }
 
+bool PostgresSession::PassesGate(const CommitOptions& options) const {
+  return options.pass_gate || (core_.options.strict_snapshots && wrote());
+}
+
 absl::Status PostgresSession::AddToCommit(const BatchPtr& batch, const CommitOptions& options, const CallContext& ctx) {
-  const bool pass_gate = options.pass_gate || (core_.options.strict_snapshots && wrote());
+  const bool pass_gate = PassesGate(options);
   if (pass_gate || options.decision.has_value()) BoundWaits(batch, ctx);
-  if (pass_gate) batch->commands.push_back(Plain(PassGateSql(core_.options.deployment)));
+  if (pass_gate && !options.decision.has_value()) batch->commands.push_back(Plain(PassGateSql(core_.options.deployment)));
   if (options.guard.has_value() && options.reply != nullptr) {
     const std::vector<Value> params = {Value::Uuid(options.guard->request_id),
                                        Value::Bytes(EncodeTaskResult(*options.reply))};
     QUARRY_ASSIGN_OR_RETURN(Command command, Bind(leased_->FindPrepared(kStoreReply), params));
     batch->commands.push_back(std::move(command));
   }
-  if (options.decision.has_value()) batch->commands.push_back(Plain(InsertDecisionSql(*options.decision)));
+  if (!options.decision.has_value()) return absl::OkStatus();
+  if (!pass_gate) {
+    batch->commands.push_back(Plain(InsertDecisionSql(*options.decision)));
+    return absl::OkStatus();
+  }
+  std::vector<Value> participants;
+  for (const std::string& name : options.decision->participants) participants.push_back(Value::Text(name));
+  const std::vector<Value> params = {Value::Text(options.decision->transaction_id),
+                                     Value::Text(options.decision->verdict == Verdict::kCommit ? "commit" : "abort"),
+                                     Value::Array(std::move(participants)), Value::Int64(GateKey(core_.options.deployment))};
+  QUARRY_ASSIGN_OR_RETURN(Command command, Bind(leased_->FindPrepared(kInsertDecision), params));
+  batch->commands.push_back(std::move(command));
   return absl::OkStatus();
 }
 
@@ -87,8 +88,10 @@ Async<absl::Status> PostgresSession::Commit(const CommitOptions& options, const 
   if (decides && !IsTransactionId(options.decision->transaction_id)) {
     co_return InvalidField("transaction_id", "is none of a transaction over several shards");
   }
-  if (stores && leased_->FindPrepared(kStoreReply) == nullptr) {
-    const std::vector<std::string> texts = {kStoreReply};
+  std::vector<std::string> texts;
+  if (stores) texts.emplace_back(kStoreReply);
+  if (decides && PassesGate(options)) texts.emplace_back(kInsertDecision);
+  if (!texts.empty()) {
     const absl::Status known = co_await PrepareStatements(texts, ctx);
     if (!known.ok()) co_return End(Explained(core_, known));
     undo_ = false;
@@ -173,6 +176,15 @@ Async<absl::Status> PostgresSession::PassGate(const CallContext& ctx) {
   co_return End(passed);
 }
 
+absl::Status PostgresSession::AddPrepare(const BatchPtr& batch, const std::string& id, const std::string& gid,
+                                         int64_t age_max_ms) {
+  const std::vector<Value> params = {Value::Text(id), Value::Int64(GateKey(core_.options.deployment)), Value::Int64(age_max_ms)};
+  QUARRY_ASSIGN_OR_RETURN(Command command, Bind(leased_->FindPrepared(kInsertPart), params));
+  batch->commands.push_back(std::move(command));
+  batch->commands.push_back(Plain(absl::StrCat("PREPARE TRANSACTION ", Quoted(gid))));
+  return absl::OkStatus();
+}
+
 Async<absl::Status> PostgresSession::Prepare(const GlobalTransaction& transaction, const CallContext& ctx) {
   const BranchOwner owner = {core_.options.deployment, core_.options.shard};
   QUARRY_CO_ASSIGN_OR_RETURN(const std::string gid, BranchGid(owner, transaction));
@@ -181,12 +193,15 @@ Async<absl::Status> PostgresSession::Prepare(const GlobalTransaction& transactio
   QUARRY_CO_RETURN_IF_ERROR(co_await Ready(ctx));
   // Without it a lost answer could not be looked up for certain.
   if (transaction_.empty()) QUARRY_CO_RETURN_IF_ERROR(co_await AskTransaction(true, ctx));
+  const std::vector<std::string> texts = {kInsertPart};
+  const absl::Status known = co_await PrepareStatements(texts, ctx);
+  if (!known.ok()) co_return End(Explained(core_, known));
+  undo_ = false;
   ended_ = true;
   const BatchPtr batch = NewBatch();
   BoundWaits(batch, ctx);
-  batch->commands.push_back(Plain(PassGateSql(core_.options.deployment)));
-  batch->commands.push_back(Plain(absl::StrCat("INSERT INTO quarry.txn_part (transaction_id) VALUES (", Quoted(id), ")")));
-  batch->commands.push_back(Plain(absl::StrCat("PREPARE TRANSACTION ", Quoted(gid))));
+  const absl::Status added = AddPrepare(batch, id, gid, kAnyAgeMs);
+  QUARRY_CO_RETURN_IF_ERROR(added);
   ctx.stage = Stage::kCommit;
   Leased leased = std::move(leased_);
   Ending ending = {batch, transaction_, gid};

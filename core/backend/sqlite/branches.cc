@@ -7,7 +7,6 @@
 #include "absl/time/clock.h"
 #include "core/backend/sqlite/errors.h"
 #include "core/backend/sqlite/outcomes.h"
-#include "core/backend/sqlite/recorder.h"
 #include "core/backend/sqlite/replay.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -87,7 +86,7 @@ absl::Status Branches::Record(Connection& connection, const GlobalTransaction& t
   if (before_ == nullptr) {
     QUARRY_ASSIGN_OR_RETURN(before_, Connection::Open(connection_, Connection::Mode::kRead));
   }
-  QUARRY_ASSIGN_OR_RETURN(const std::string changeset, recorder.Changeset(*before_));
+  QUARRY_ASSIGN_OR_RETURN(const std::string changeset, recorder.Changeset(*before_, fit_tables_));
   recorder.Pause();
   const absl::Status part = InsertPart(connection, transaction.id, now);
   recorder.Resume();
@@ -158,10 +157,14 @@ absl::StatusOr<BranchEnd> Branches::Finish(Connection& connection, const std::st
   } else if (*state == State::kOpen) {
     connection.Rollback();
   }
-  // One that stays is found to have ended when the file is opened again, by its part or by its decision.
-  store_.Remove(transaction_id).IgnoreError();
+  ended_ = transaction_id;
   Forget(transaction_id);
   return verdict == Verdict::kCommit ? BranchEnd::kCommitted : BranchEnd::kAbsent;
+}
+
+void Branches::RemoveEnded() {
+  if (!ended_.empty()) store_.Remove(ended_).IgnoreError();
+  ended_.clear();
 }
 
 std::shared_ptr<Lane> Branches::LaneOf(const std::string& transaction_id) const {

@@ -17,6 +17,7 @@
 #include "core/backend/sqlite/branch_store.h"
 #include "core/backend/sqlite/gate.h"
 #include "core/backend/sqlite/lane.h"
+#include "core/backend/sqlite/recorder.h"
 #include "core/backend/sqlite/writer.h"
 #include "core/backend/two_phase.h"
 
@@ -44,6 +45,9 @@ class Branches {
   // On the writer's thread, in a job of LaneOf. An error leaves the branch as it is, to be ended by another call.
   absl::StatusOr<BranchEnd> Finish(Connection& connection, const std::string& transaction_id, Verdict verdict)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // The stored changes of the branch that Finish has ended go, on the writer's thread; nobody needs to wait for that. Those that
+  // stay are found to have ended when the file is opened again, by their part or by their decision.
+  void RemoveEnded();
 
   // Null when there is no such branch.
   std::shared_ptr<Lane> LaneOf(const std::string& transaction_id) const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -84,6 +88,8 @@ class Branches {
   const OnQuarantine on_quarantine_;
   BranchStore store_;                   // The writer's thread, once that runs.
   std::unique_ptr<Connection> before_;  // The same; reads what is committed.
+  FitTables fit_tables_;                // The same.
+  std::string ended_;                   // The same; "" when nothing is to be removed.
   mutable absl::Mutex mutex_;
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
   absl::Status quarantine_ ABSL_GUARDED_BY(mutex_);

@@ -74,11 +74,11 @@ absl::Status Recorder::Refuse(const std::string& why) const {
                                                   ": make this change in a transaction of its own on this shard"));
 }
 
-absl::Status Recorder::CheckKeys(Connection& before, const std::string& table, bool implied) const {
+absl::StatusOr<bool> Recorder::CheckKeys(Connection& before, const std::string& table, bool implied) const {
   const auto columns =
       SchemaRows(db_, "SELECT name, \"notnull\", type FROM pragma_table_xinfo(?1) WHERE pk > 0 ORDER BY pk", {table});
   const bool rowid = columns.size() == 1 && absl::EqualsIgnoreCase(columns[0][2], "INTEGER");
-  if (implied || rowid) return absl::OkStatus();
+  if (implied || rowid) return true;
   for (size_t i = 0; i < columns.size(); ++i) {
     // Only the first is found by the key's index, and Quarry's own statements write whole keys.
     if (columns[i][1] == "1" || (i > 0 && !raw_)) continue;
@@ -89,10 +89,10 @@ absl::Status Recorder::CheckKeys(Connection& before, const std::string& table, b
                                  "made durable before the commit"));
     }
   }
-  return absl::OkStatus();
+  return false;
 }
 
-absl::Status Recorder::CheckTable(Connection& before, const std::string& table) const {
+absl::StatusOr<bool> Recorder::CheckTable(Connection& before, const std::string& table) const {
   const auto found =
       SchemaRows(db_, "SELECT type, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1", {table});
   if (absl::StartsWithIgnoreCase(table, "sqlite_") || found.empty()) {
@@ -107,9 +107,23 @@ absl::Status Recorder::CheckTable(Connection& before, const std::string& table) 
   return CheckKeys(before, table, found[0][1] == "1" || found[0][2] == "1");
 }
 
-absl::StatusOr<std::string> Recorder::Changeset(Connection& before) const {
+absl::Status Recorder::CheckTables(Connection& before, FitTables& fit) const {
+  const auto version = SchemaRows(db_, "PRAGMA schema_version", {});
+  if (version.empty() || version[0][0] != fit.schema_version) {
+    fit.names.clear();
+    fit.schema_version = version.empty() ? "" : version[0][0];
+  }
+  for (const std::string& table : tables_) {
+    if (fit.names.contains(table)) continue;
+    QUARRY_ASSIGN_OR_RETURN(const bool always, CheckTable(before, table));
+    if (always) fit.names.insert(table);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Recorder::Changeset(Connection& before, FitTables& fit) const {
   if (schema_changed_) return Refuse("changes the schema");
-  for (const std::string& table : tables_) QUARRY_RETURN_IF_ERROR(CheckTable(before, table));
+  QUARRY_RETURN_IF_ERROR(CheckTables(before, fit));
   int size = 0;
   void* bytes = nullptr;
   const int code = sqlite3session_changeset(session_, &size, &bytes);

@@ -16,6 +16,13 @@ namespace quarry::sqlite {
 
 class Connection;
 
+// Tables that can be recorded whatever their rows are, found so under one version of the schema. Asking SQLite again costs as
+// much as the commit's own work.
+struct FitTables {
+  std::string schema_version;
+  std::set<std::string> names;
+};
+
 // The extension leaves some things out without a word: tables without a primary key, rows whose key is null, virtual
 // tables, the schema. It also misses a DELETE of all rows that was compiled while nothing recorded, so a connection
 // keeps statements of its own for recorded transactions. Goes before its connection's handle.
@@ -34,15 +41,17 @@ class Recorder {
   void Pause();
   void Resume();
 
-  // All changes until now. `before` reads the database as it was. kFailedPrecondition TWO_PHASE_UNAVAILABLE when the
-  // transaction has done something that cannot be recorded.
-  absl::StatusOr<std::string> Changeset(Connection& before) const;
+  // All changes until now. `before` reads the database as it was; `fit` is kept for the next time. kFailedPrecondition
+  // TWO_PHASE_UNAVAILABLE when the transaction has done something that cannot be recorded.
+  absl::StatusOr<std::string> Changeset(Connection& before, FitTables& fit) const;
 
  private:
   Recorder(sqlite3* db, std::string shard) : db_(db), shard_(std::move(shard)) {}
   static int OnTable(void* recorder, const char* table);
-  absl::Status CheckTable(Connection& before, const std::string& table) const;
-  absl::Status CheckKeys(Connection& before, const std::string& table, bool implied) const;
+  absl::Status CheckTables(Connection& before, FitTables& fit) const;
+  // True when it can be recorded whatever its rows are.
+  absl::StatusOr<bool> CheckTable(Connection& before, const std::string& table) const;
+  absl::StatusOr<bool> CheckKeys(Connection& before, const std::string& table, bool implied) const;
   absl::Status Refuse(const std::string& why) const;
 
   sqlite3* const db_;

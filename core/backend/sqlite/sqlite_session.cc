@@ -42,6 +42,30 @@ absl::StatusOr<std::monostate> CommitOn(Connection& connection, CommitWork& work
   return status;
 }
 
+// What becomes a branch, the caller being free to go.
+struct BranchWork {
+  Begin begin = Begin::kNothing;
+  Task task;
+  GlobalTransaction transaction;
+  absl::Time deadline;  // Of the task.
+  Gate::Pass pass;
+};
+
+absl::StatusOr<TaskResult> MakeBranch(Connection& connection, Branches& branches, BranchWork& work) {
+  absl::Status status = work.begin == Begin::kNothing ? absl::OkStatus() : connection.BeginAs(work.begin);
+  absl::StatusOr<TaskResult> result = TaskResult();
+  if (status.ok() && !work.task.steps.empty()) {
+    const JobControl control(work.deadline);
+    result = RunWrites(connection, work.task, control, absl::Now());
+    status = result.status();
+    if (!status.ok()) connection.Rollback();
+  }
+  // It knows how to leave nothing when there is no transaction.
+  status.Update(branches.Prepare(connection, work.transaction, std::move(work.pass)));
+  if (!status.ok()) return status;
+  return result;
+}
+
 // The end of a commit that was not waited for.
 absl::Status OutcomeUnknown(const std::string& shard) {
   return MakeError(
@@ -322,36 +346,46 @@ Async<absl::Status> SqliteSession::PassGate(const CallContext& ctx) {
 }
 
 Async<absl::Status> SqliteSession::Prepare(const GlobalTransaction& transaction, const CallContext& ctx) {
-  using Result = absl::StatusOr<std::monostate>;
+  const Task nothing;
+  const PreparedTask done = co_await RunAndPrepare(nothing, transaction, ctx);
+  co_return done.status;
+}
+
+// Who has the writer waits for no row, so the gate may come before the statements.
+Async<PreparedTask> SqliteSession::RunAndPrepare(const Task& task, const GlobalTransaction& transaction,
+                                                 const CallContext& ctx) {
+  using Result = absl::StatusOr<TaskResult>;
+  PreparedTask done;
   ctx.stage = Stage::kCommit;
-  if (ended_) co_return TransactionEnded(core_->connection.shard);
-  if (!writes_in_transaction()) co_return ReadOnly(core_->connection.shard);
+  if (ended_) done.status = TransactionEnded(core_->connection.shard);
+  if (!writes_in_transaction()) done.status = ReadOnly(core_->connection.shard);
+  if (!done.status.ok()) co_return done;
   Async<absl::StatusOr<std::shared_ptr<Lane>>> acquire = TransactionLane(ctx);
   absl::StatusOr<std::shared_ptr<Lane>> lane = co_await acquire;
-  if (!lane.ok()) co_return lane.status();
-  Async<absl::Status> enter = PassGate(ctx);
-  const absl::Status passed = co_await enter;
-  QUARRY_CO_RETURN_IF_ERROR(passed);
+  done.status = lane.status();
+  if (!done.status.ok()) co_return done;
+  done.status = co_await PassGate(ctx);
+  if (!done.status.ok()) co_return done;
   ctx.stage = Stage::kCommit;
-  Completer<Result> done(core_->loop);
-  Future<Result> future = done.future();
-  const Timer timer(core_->loop, ctx.deadline + kDeadlineGrace, [done, shard = core_->connection.shard]() mutable {
-    done.Set(OutcomeUnknown(shard));
+  Completer<Result> answer(core_->loop);
+  Future<Result> future = answer.future();
+  const Timer timer(core_->loop, ctx.deadline + kDeadlineGrace, [answer, shard = core_->connection.shard]() mutable {
+    answer.Set(OutcomeUnknown(shard));
   });
   core_->branches->Announce(transaction, *lane);
-  (*lane)->Submit([done, transaction, begin = TakeBegin(), branches = core_->branches, port = core_->port,
-                   pass = std::move(pass_)](Connection& connection) mutable {
-    Result result = std::monostate();
-    absl::Status status = begin == Begin::kNothing ? absl::OkStatus() : connection.BeginAs(begin);
-    // It knows how to leave nothing when there is no transaction.
-    status.Update(branches->Prepare(connection, transaction, std::move(pass)));
-    if (!status.ok()) result = std::move(status);
-    port->Post([done, result = std::move(result)]() mutable { done.Set(std::move(result)); });
+  BranchWork work{TakeBegin(), task, transaction, ctx.deadline, std::move(pass_)};
+  (*lane)->Submit([answer, work = std::move(work), branches = core_->branches, counters = core_->counters,
+                   port = core_->port](Connection& connection) mutable {
+    connection.CountFor(counters.get());
+    Result result = MakeBranch(connection, *branches, work);
+    connection.CountFor(nullptr);
+    port->Post([answer, result = std::move(result)]() mutable { answer.Set(std::move(result)); });
   });
   *lane = nullptr;
   End();
-  Result result = co_await future;
-  co_return result.status();
+  done.result = co_await future;
+  done.status = done.result.status();
+  co_return done;
 }
 
 }  // namespace quarry::sqlite

@@ -29,6 +29,7 @@ class SqliteSession final : public Session {
   Async<absl::StatusOr<std::optional<TaskResult>>> Claim(const RequestGuard& guard, const CallContext& ctx) override;
   Async<absl::Status> PassGate(const CallContext& ctx) override;
   Async<absl::Status> Prepare(const GlobalTransaction& transaction, const CallContext& ctx) override;
+  Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction, const CallContext& ctx) override;
 
  private:
   bool writes_in_transaction() const { return options_.transaction && !options_.read_only; }

@@ -158,6 +158,7 @@ Async<absl::StatusOr<BranchEnd>> SqliteTwoPhase::Finish(const GlobalTransaction&
                    Connection& connection) mutable {
     Result result = branches->Finish(connection, id, verdict);
     port->Post([done, result = std::move(result)]() mutable { done.Set(std::move(result)); });
+    branches->RemoveEnded();
   });
   Result result = co_await future;
   if (!result.ok()) co_return AsUnavailable(result.status(), core->connection.shard);

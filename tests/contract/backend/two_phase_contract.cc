@@ -79,6 +79,12 @@ absl::Status TwoPhaseContract::Prepare(Session& session, const GlobalTransaction
   return RunOn(loop(), session.Prepare(transaction, ctx));
 }
 
+PreparedTask TwoPhaseContract::RunAndPrepare(Session& session, const Task& task, const GlobalTransaction& transaction,
+                                             absl::Duration timeout) {
+  const CallContext ctx = Within(timeout);
+  return RunOn(loop(), session.RunAndPrepare(task, transaction, ctx));
+}
+
 void TwoPhaseContract::PrepareNote(const GlobalTransaction& transaction, int64_t note) {
   const std::unique_ptr<Session> session = Writer(note);
   EXPECT_THAT(Prepare(*session, transaction), IsOk());

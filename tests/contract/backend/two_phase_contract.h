@@ -75,6 +75,8 @@ class TwoPhaseContract : public testing::TestWithParam<TwoPhaseCase> {
   // A session that has inserted this note.
   std::unique_ptr<Session> Writer(int64_t note);
   absl::Status Prepare(Session& session, const GlobalTransaction& transaction, absl::Duration timeout = absl::Seconds(20));
+  PreparedTask RunAndPrepare(Session& session, const Task& task, const GlobalTransaction& transaction,
+                             absl::Duration timeout = absl::Seconds(20));
   // Leaves a branch that has inserted this note.
   void PrepareNote(const GlobalTransaction& transaction, int64_t note);
   absl::Status Commit(Session& session, const CommitOptions& options = kPlainCommit,

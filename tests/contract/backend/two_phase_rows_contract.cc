@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "tests/contract/backend/two_phase_contract.h"
 #include "tests/support/status_matchers.h"
@@ -62,6 +63,105 @@ TEST_P(TwoPhaseRowsContract, AConstraintThatFailsAtThePrepareLeavesNothing) {
   ASSERT_OK_AND_ASSIGN(const BranchEnd end, Finish(TransactionOf(1), Verdict::kCommit));
   EXPECT_EQ(end, BranchEnd::kAbsent);
   EXPECT_THAT(ExecuteAlone(InsertNote(1)), IsOk());
+}
+
+Task TaskOf(std::vector<Statement> statements) {
+  Task task;
+  for (Statement& statement : statements) {
+    Step& step = task.steps.emplace_back();
+    step.item = task.steps.size() - 1;
+    step.statements.push_back(std::move(statement));
+  }
+  return task;
+}
+
+SessionOptions WithoutUndo() {
+  SessionOptions options;
+  options.undo_steps = false;
+  return options;
+}
+
+TEST_P(TwoPhaseRowsContract, ATaskIsRunAndPreparedInOneCall) {
+  Statement reads = Sql("SELECT id FROM note ORDER BY id", false);
+  for (const bool undo_steps : {true, false}) {
+    const int round = undo_steps ? 1 : 2;
+    SessionOptions options;
+    options.undo_steps = undo_steps;
+    const std::unique_ptr<Session> session = Lease(options);
+    const PreparedTask done = RunAndPrepare(*session, TaskOf({InsertNote(10 * round), InsertNote(10 * round + 1), reads}),
+                                            TransactionOf(round));
+    ASSERT_THAT(done.status, IsOk());
+    ASSERT_THAT(done.result, IsOk());
+    EXPECT_EQ(done.result->steps.at(0).statements.at(0).affected, 1);
+    EXPECT_EQ(done.result->steps.at(2).statements.at(0).batch.rows.size(), 2u * static_cast<size_t>(round));
+    EXPECT_THAT(Execute(*session, InsertNote(99)), HasReason(reason::kTransactionEnded));
+    EXPECT_EQ(Branches().size(), 1u);
+    ASSERT_OK_AND_ASSIGN(const BranchEnd end, Finish(TransactionOf(round), Verdict::kCommit));
+    EXPECT_EQ(end, BranchEnd::kCommitted);
+    EXPECT_EQ(Notes(), 2 * round);
+  }
+}
+
+TEST_P(TwoPhaseRowsContract, WhatWasRunBeforeIsInTheBranchOfTheTask) {
+  const std::unique_ptr<Session> session = Lease(WithoutUndo());
+  ASSERT_THAT(Execute(*session, InsertNote(1)), IsOk());
+  const PreparedTask done = RunAndPrepare(*session, TaskOf({InsertNote(2)}), TransactionOf(1));
+  ASSERT_THAT(done.status, IsOk());
+  ASSERT_THAT(Finish(TransactionOf(1), Verdict::kCommit), IsOk());
+  EXPECT_EQ(Notes(), 2);
+}
+
+TEST_P(TwoPhaseRowsContract, AStepOfATaskThatFailsLeavesNothing) {
+  ASSERT_THAT(ExecuteAlone(InsertNote(1)), IsOk());
+  {
+    const std::unique_ptr<Session> session = Lease(WithoutUndo());
+    const PreparedTask done =
+        RunAndPrepare(*session, TaskOf({InsertNote(2), InsertNote(1), InsertNote(3)}), TransactionOf(1));
+    EXPECT_THAT(done.status, StatusIs(absl::StatusCode::kAlreadyExists));
+    EXPECT_EQ(DetailOf(done.status).facts["item"], "1");
+  }
+  EXPECT_THAT(Branches(), IsEmpty());
+  ASSERT_OK_AND_ASSIGN(const BranchEnd end, Finish(TransactionOf(1), Verdict::kCommit));
+  EXPECT_EQ(end, BranchEnd::kAbsent);
+  EXPECT_EQ(Notes(), 1);
+  EXPECT_THAT(ExecuteAlone(InsertNote(2)), IsOk());
+}
+
+// A backend that runs all in one round trip learns of it when the branch is there.
+TEST_P(TwoPhaseRowsContract, AStepOfATaskThatFindsNoRowIsNoSuccess) {
+  Statement update = Sql("UPDATE note SET body = 'y' WHERE id = 7", true);
+  update.check.kind = Check::Kind::kRowRequired;
+  bool prepared = false;
+  {
+    const std::unique_ptr<Session> session = Lease(WithoutUndo());
+    const PreparedTask done = RunAndPrepare(*session, TaskOf({InsertNote(1), update}), TransactionOf(1));
+    prepared = done.status.ok();
+    const absl::Status failed = prepared ? done.result.status() : done.status;
+    EXPECT_THAT(failed, StatusIs(absl::StatusCode::kNotFound));
+    EXPECT_EQ(DetailOf(failed).facts["item"], "1");
+  }
+  EXPECT_EQ(Branches().size(), prepared ? 1u : 0u);
+  ASSERT_OK_AND_ASSIGN(const BranchEnd end, Finish(TransactionOf(1), Verdict::kAbort));
+  EXPECT_EQ(end, BranchEnd::kAbsent);
+  EXPECT_EQ(Notes(), 0);
+  EXPECT_THAT(ExecuteAlone(InsertNote(1)), IsOk());
+}
+
+TEST_P(TwoPhaseRowsContract, ATaskThatWaitsForARowEndsWithItsDeadlineAndLeavesNothing) {
+  ASSERT_THAT(ExecuteAlone(InsertNote(1)), IsOk());
+  const Statement update = Sql("UPDATE note SET body = 'y' WHERE id = 1", true);
+  const std::unique_ptr<Session> holder = Lease();
+  ASSERT_THAT(Execute(*holder, update), IsOk());
+  {
+    const std::unique_ptr<Session> session = Lease(WithoutUndo());
+    const PreparedTask done = RunAndPrepare(*session, TaskOf({update}), TransactionOf(1), absl::Milliseconds(300));
+    EXPECT_FALSE(done.status.ok());
+    EXPECT_FALSE(absl::IsUnknown(done.status)) << done.status;
+  }
+  ASSERT_THAT(Commit(*holder, kPlainCommit), IsOk());
+  LetPass(absl::Milliseconds(200));
+  EXPECT_THAT(Branches(), IsEmpty());
+  EXPECT_THAT(ExecuteAlone(update), IsOk());
 }
 
 TEST_P(TwoPhaseRowsContract, OnlyWhatWritesHasWritten) {

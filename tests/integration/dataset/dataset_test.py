@@ -145,11 +145,13 @@ class Dataset(unittest.TestCase):
         state = pathlib.Path(f"{file}.quarry-import")
         began = time.monotonic()
         # A shell that runs this test in the background makes its children ignore SIGINT.
-        first = subprocess.Popen(served.command(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        words = ["env", "--default-signal=INT", *served.command(*command)]
+        said = pathlib.Path(f"{file}.said")
+        with said.open("wb") as out:
+            first = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT)
         self.addCleanup(first.kill)
         while sum(served.counts("flights").values()) < rows // 3:
-            self.assertIsNone(first.poll(), "the import ended before it could be interrupted")
+            self.assertIsNone(first.poll(), f"it ended before it could be interrupted: {said.read_text()[-2000:]}")
         first.send_signal(signal.SIGINT)
         self.assertNotEqual(first.wait(timeout=30), 0)
         before = sum(served.counts("flights").values())

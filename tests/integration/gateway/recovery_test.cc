@@ -84,12 +84,12 @@ TEST_P(RecoveryTest, ACommitThatCouldNotBeFinishedIsFinishedByRecovery) {
     const ArmedFailpoints stuck("commit.before_finish=error");
     ASSERT_OK_AND_ASSIGN(const v1::CommitResponse committed, Commit(*own, crossing.id));
     EXPECT_TRUE(committed.unfinished());
-    EXPECT_TRUE(Eventually([&] { return VisitsOf(own->client(), crossing.here) == 5; }));
+    EXPECT_TRUE(Eventually([&] { return VisitsOf(own->client(), crossing.there) == 5; }));
   }
-  EXPECT_EQ(VisitsOf(own->client(), crossing.there), 5);
+  EXPECT_EQ(VisitsOf(own->client(), crossing.here), 5);
   ASSERT_OK_AND_ASSIGN(const v1::GetTransactionResponse fate, own->client().GetTransaction(crossing.id));
   EXPECT_EQ(fate.state(), v1::TRANSACTION_STATE_COMMITTED);
-  EXPECT_EQ(fate.home(), "s1");
+  EXPECT_EQ(fate.home(), "s0");
   EXPECT_EQ(fate.unfinished_shards_size(), 0);
   EXPECT_TRUE(Eventually([&] { return own->Metric("quarry_recovery_resolved_total").value_or(0) >= 1; }));
   EXPECT_EQ(own->Metric("quarry_audit_findings"), 0);
@@ -104,8 +104,8 @@ TEST_P(RecoveryTest, AnOperatorSeesWhatIsUnfinishedAndEndsIt) {
     ASSERT_OK_AND_ASSIGN(const v1::CommitResponse committed, Commit(*own, crossing.id));
     EXPECT_TRUE(committed.unfinished());
   }
-  EXPECT_EQ(VisitsOf(own->client(), crossing.here), 0);
-  EXPECT_EQ(VisitsOf(own->client(), crossing.there), 5);
+  EXPECT_EQ(VisitsOf(own->client(), crossing.there), 0);
+  EXPECT_EQ(VisitsOf(own->client(), crossing.here), 5);
   ASSERT_OK_AND_ASSIGN(v1::ListInDoubtTransactionsResponse list,
                        own->client().ListInDoubtTransactions(absl::ZeroDuration()));
   EXPECT_EQ(list.failed_shards_size(), 0);
@@ -113,10 +113,10 @@ TEST_P(RecoveryTest, AnOperatorSeesWhatIsUnfinishedAndEndsIt) {
   const v1::InDoubtTransaction& one = list.transactions(0);
   EXPECT_EQ(one.transaction_id(), crossing.id);
   EXPECT_EQ(one.state(), v1::TRANSACTION_STATE_COMMITTED);
-  EXPECT_EQ(one.home(), "s1");
+  EXPECT_EQ(one.home(), "s0");
   EXPECT_FALSE(one.home_unknown());
   ASSERT_EQ(one.prepared_shards_size(), 1);
-  EXPECT_EQ(one.prepared_shards(0), "s0");
+  EXPECT_EQ(one.prepared_shards(0), "s1");
   EXPECT_EQ(one.participants_size(), 2);
   ASSERT_OK_AND_ASSIGN(list, own->client().ListInDoubtTransactions());
   EXPECT_EQ(list.transactions_size(), 0);  // Not old enough to be told unasked.
@@ -124,7 +124,7 @@ TEST_P(RecoveryTest, AnOperatorSeesWhatIsUnfinishedAndEndsIt) {
   EXPECT_EQ(end.state(), v1::TRANSACTION_STATE_COMMITTED);
   EXPECT_EQ(end.unfinished_shards_size(), 0);
   EXPECT_EQ(end.contradicting_shards_size(), 0);
-  EXPECT_EQ(VisitsOf(own->client(), crossing.here), 5);
+  EXPECT_EQ(VisitsOf(own->client(), crossing.there), 5);
   ASSERT_OK_AND_ASSIGN(list, own->client().ListInDoubtTransactions(absl::ZeroDuration()));
   EXPECT_EQ(list.transactions_size(), 0);
 }
@@ -138,7 +138,7 @@ TEST_P(RecoveryTest, TheNextGatewayTellsWhatBecameOfTheLastOnesTransactions) {
   ASSERT_THAT(own->Restart(), IsOk());
   ASSERT_OK_AND_ASSIGN(const v1::GetTransactionResponse fate, own->client().GetTransaction(committed.id));
   EXPECT_EQ(fate.state(), v1::TRANSACTION_STATE_COMMITTED);
-  EXPECT_EQ(fate.home(), "s1");
+  EXPECT_EQ(fate.home(), "s0");
   ASSERT_EQ(fate.shards_size(), 2);
   EXPECT_EQ(fate.shards(0), "s0");
   EXPECT_THAT(Commit(*own, committed.id), IsOk());

@@ -63,8 +63,8 @@ TEST_F(AcrossWriteTest, AppliesNothingWhenAShardFailsInTheMiddle) {
   for (size_t shard = 0; shard < 3; ++shard) {
     for (const CallKind kind : {CallKind::kLease, CallKind::kStep}) points.emplace_back(shard, kind);
   }
-  for (const size_t shard : {0, 1}) points.emplace_back(shard, CallKind::kPrepare);
-  points.emplace_back(2, CallKind::kCommit);
+  for (const size_t shard : {1, 2}) points.emplace_back(shard, CallKind::kPrepare);
+  points.emplace_back(0, CallKind::kCommit);
   for (const auto& [shard, kind] : points) {
     scripts_[shard].fail[kind] = Down();
     const absl::Status status = Write(WriteOf({Country("de")})).status();
@@ -94,7 +94,7 @@ TEST_F(AcrossWriteTest, AppliesNothingWhenDroppedBeforeTheCommit) {
 TEST_F(AcrossWriteTest, GoesOnEverywhereWhenDroppedInTheCommit) {
   const WriteOperation op = WriteOf({Country("de")});
   const std::vector<std::pair<size_t, CallKind>> points = {
-      {0, CallKind::kPrepare}, {1, CallKind::kPrepare}, {2, CallKind::kCommit}};
+      {1, CallKind::kPrepare}, {2, CallKind::kPrepare}, {0, CallKind::kCommit}};
   int round = 0;
   for (const auto& [shard, kind] : points) {
     scripts_[shard].hold = {kind};
@@ -113,13 +113,13 @@ TEST_F(AcrossWriteTest, GoesOnEverywhereWhenDroppedInTheCommit) {
 TEST_F(AcrossWriteTest, AnswersUnknownAtTheDeadlineAndGoesOn) {
   const WriteOperation op = WriteOf({Country("de")});
   ctx_.deadline = loop_.Now() + absl::Seconds(1);
-  scripts_[2].hold = {CallKind::kCommit};
+  scripts_[0].hold = {CallKind::kCommit};
   Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
   loop_.Advance(absl::Seconds(1));
   ASSERT_TRUE(write.answered());
   EXPECT_THAT(write.result(), HasReason(reason::kCommitOutcomeUnknown));
   EXPECT_FALSE(DetailOf(write.result().status()).facts.at("transaction").empty());
-  scripts_[2].Release();
+  scripts_[0].Release();
   loop_.Settle();
   EXPECT_THAT(Commits(), ElementsAre(1, 1, 1));
 }
@@ -151,16 +151,96 @@ TEST_F(AcrossWriteTest, RepeatsTheStoredReplyOfACommitOverShards) {
   op.request_hash = 7;
   ASSERT_OK_AND_ASSIGN(const WriteResult first, Write(op));
   EXPECT_FALSE(first.replayed);
-  scripts_[1].step = [](const Step&) -> absl::StatusOr<StepResult> { return UniqueViolation(); };
+  scripts_[2].step = [](const Step&) -> absl::StatusOr<StepResult> { return UniqueViolation(); };
   ASSERT_OK_AND_ASSIGN(const WriteResult second, Write(op));
   EXPECT_TRUE(second.replayed);
   EXPECT_THAT(Commits(), ElementsAre(0, 1, 1));
-  // Without a failure on the way the id is met at home.
-  scripts_[1].step = Echo;
+  // The id is met at home before anything else is done, and whatever has become of the other shard.
+  scripts_[2].fail[CallKind::kLease] = Down();
   ASSERT_OK_AND_ASSIGN(const WriteResult third, Write(op));
   EXPECT_TRUE(third.replayed);
   EXPECT_THAT(Commits(), ElementsAre(0, 1, 1));
   EXPECT_EQ(Sessions(), 0);
+}
+
+TEST_F(AcrossWriteTest, RunsTheLastOfTwoShardsWithItsPrepareWhenTheFirstIsDone) {
+  scripts_[1].hold = {CallKind::kStep};
+  const WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  loop_.Settle();
+  EXPECT_THAT(scripts_[2].log, ::testing::IsEmpty());
+  scripts_[1].Release();
+  loop_.Settle();
+  ASSERT_TRUE(write.answered());
+  ASSERT_THAT(write.result(), IsOk());
+  EXPECT_THAT(scripts_[2].log, ElementsAre("lease", "step", HasSubstr("users"), "prepare"));
+  for (const MutationResult& mutation : write.result()->mutations) EXPECT_EQ(mutation.affected, 1);
+  EXPECT_EQ(write.result()->mutations[0].key.at("id"), Value::Int64(1));
+  EXPECT_EQ(write.result()->mutations[1].key.at("id"), Value::Int64(2));
+  EXPECT_THAT(Commits(), ElementsAre(0, 1, 1));
+}
+
+TEST_F(AcrossWriteTest, NamesTheMutationThatFailsTogetherWithThePrepare) {
+  WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
+  op.indexed_paths = true;
+  op.request_id = kRequest;
+  scripts_[2].step = [](const Step&) -> absl::StatusOr<StepResult> { return UniqueViolation(); };
+  const absl::Status status = Write(op).status();
+  EXPECT_THAT(status, HasReason(reason::kUniqueViolation));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("mutations[1]"));
+  EXPECT_EQ(DetailOf(status).facts.at("shard"), "s2");
+  ExpectNothingApplied();
+  scripts_[2].step = Echo;
+  ASSERT_OK_AND_ASSIGN(const WriteResult result, Write(op));
+  EXPECT_FALSE(result.replayed);
+  EXPECT_THAT(Commits(), ElementsAre(0, 1, 1));
+}
+
+TEST_F(AcrossWriteTest, WaitsForTheStatementsOfTheLastPartNoLongerThanItsCaller) {
+  ctx_.deadline = loop_.Now() + absl::Seconds(1);
+  scripts_[2].hold = {CallKind::kStep};
+  const WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  loop_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(write.answered());
+  EXPECT_FALSE(write.result().ok());
+  loop_.Settle();
+  ExpectNothingApplied();
+}
+
+TEST_F(AcrossWriteTest, RunsBothShardsBeforeTheCommitWhereTheFirstHasWrittenNothing) {
+  scripts_[1].writes_nothing = true;
+  ASSERT_THAT(Write(WriteOf({InsertUser(1), InsertUser(2)})), IsOk());
+  EXPECT_THAT(scripts_[2].log, ::testing::Not(::testing::Contains("prepare")));
+  EXPECT_THAT(Commits(), ElementsAre(0, 1, 1));
+}
+
+TEST_F(AcrossWriteTest, TellsACallerWhoIsLateThatNothingWasWritten) {
+  ctx_.deadline = loop_.Now() + absl::Seconds(1);
+  scripts_[2].two_phase.state().hold_finish = true;
+  scripts_[1].fail[CallKind::kCommit] = Down();
+  const WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  loop_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(write.answered());
+  EXPECT_THAT(write.result(), HasReason(reason::kShardUnavailable));
+  scripts_[2].two_phase.state().ReleaseFinish();
+  loop_.Settle();
+  ExpectNothingApplied();
+}
+
+TEST_F(AcrossWriteTest, GivesACallerWhoIsLateTheWholeReplyOfWhatIsCommitted) {
+  ctx_.deadline = loop_.Now() + absl::Seconds(1);
+  scripts_[2].two_phase.state().hold_finish = true;
+  const WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  loop_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(write.answered());
+  ASSERT_THAT(write.result(), IsOk());
+  EXPECT_TRUE(write.result()->unfinished);
+  EXPECT_EQ(write.result()->mutations[1].key.at("id"), Value::Int64(2));
+  scripts_[2].two_phase.state().ReleaseFinish();
+  loop_.Settle();
 }
 
 TEST_F(AcrossWriteTest, UndoesAWholeWriteInsideATransactionThatGoesOn) {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/backend/backend.h"
 #include "core/backend/fake_two_phase.h"
+#include "core/backend/run_then_prepare.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/model/check.h"
@@ -32,6 +33,7 @@ struct ShardScript {
   std::map<CallKind, absl::Status> fail;
   // Calls of these kinds wait until Release, their deadline, or until they are dropped.
   std::set<CallKind> hold;
+  bool writes_nothing = false;  // Its sessions' statements find nothing to write.
   std::vector<RowBatch> stream;  // What a raw statement returns.
   absl::Status stream_end;
   int64_t stream_affected = 0;
@@ -177,7 +179,7 @@ class ScriptedBackend final : public Backend {
     Async<absl::StatusOr<StepResult>> Execute(const Step& step, const CallContext& ctx) override {
       absl::Status entered = co_await Enter(script_, CallKind::kStep, "step", ctx);
       QUARRY_CO_RETURN_IF_ERROR(entered);
-      for (const Statement& statement : step.statements) wrote_ = wrote_ || statement.writes;
+      for (const Statement& statement : step.statements) wrote_ = wrote_ || (statement.writes && !script_.writes_nothing);
       co_return Answer(script_, step);
     }
     Async<absl::StatusOr<std::unique_ptr<RowStream>>> Open(const Statement& statement,
@@ -222,6 +224,9 @@ class ScriptedBackend final : public Backend {
       const absl::Status prepared = script_.two_phase.state().Prepare(transaction);
       if (prepared.ok() || absl::IsUnknown(prepared)) open_ = false;
       co_return prepared;
+    }
+    Async<PreparedTask> RunAndPrepare(const Task& task, const GlobalTransaction& transaction, const CallContext& ctx) override {
+      return RunThenPrepare(*this, task, transaction, ctx);
     }
 
    private:

@@ -52,7 +52,7 @@ Coordinator Of(const std::string& roles) {
 
 std::vector<std::string> Tell(Coordinator& commit, Kind kind, uint32_t shard, Result result = Result::kOk) {
   CommitEvent event{.kind = kind, .shard = ShardId{shard}, .result = result};
-  if (result == Result::kFailed) event.status = kBroken;
+  if (result == Result::kFailed || result == Result::kRefused) event.status = kBroken;
   if (result == Result::kUnknown) event.status = kDark;
   if (kind == Kind::kFinished) event.end = BranchEnd::kCommitted;
   return Texts(commit.On(event));
@@ -70,57 +70,57 @@ std::vector<std::string> TellSettled(Coordinator& commit, uint32_t shard, Verdic
   return Texts(commit.On(event));
 }
 
-TEST(CoordinatorTest, TheHighestWriterIsHome) {
-  EXPECT_EQ(Of("wwr").home(), ShardId{1});
-  EXPECT_EQ(Of("rww").home(), ShardId{2});
-  EXPECT_EQ(Coordinator::HomeOf({{ShardId{4}, true}, {ShardId{7}, true}, {ShardId{9}, false}}), ShardId{7});
+TEST(CoordinatorTest, TheLowestWriterIsHome) {
+  EXPECT_EQ(Of("wwr").home(), ShardId{0});
+  EXPECT_EQ(Of("rww").home(), ShardId{1});
+  EXPECT_EQ(Coordinator::HomeOf({{ShardId{4}, true}, {ShardId{7}, true}, {ShardId{9}, false}}), ShardId{4});
 }
 
 TEST(CoordinatorTest, TwoWritersPrepareAtOnceAndAnswerWhenBothAreVisible) {
   Coordinator commit = Of("ww");
-  EXPECT_THAT(Texts(commit.Start()), ElementsAre("prepare 0"));
+  EXPECT_THAT(Texts(commit.Start()), ElementsAre("prepare 1"));
   EXPECT_EQ(commit.outcome(), CommitOutcome::kInDoubt);
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), ElementsAre("decide 1"));
-  EXPECT_THAT(Tell(commit, Kind::kDecided, 1), ElementsAre("finish 0 commit"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 1), ElementsAre("decide 0"));
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 0), ElementsAre("finish 1 commit"));
   EXPECT_EQ(commit.outcome(), CommitOutcome::kCommittedUnfinished);
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0), ElementsAre("answer committed", "end"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 1), ElementsAre("answer committed", "end"));
   EXPECT_EQ(commit.outcome(), CommitOutcome::kCommitted);
   EXPECT_FALSE(commit.contradicted());
 }
 
-TEST(CoordinatorTest, GatesArePassedOneAfterTheOtherAscendingAndTheLastTwoWithTheirWork) {
+TEST(CoordinatorTest, GatesArePassedOneAfterTheOtherDescendingAndTheLastTwoWithTheirWork) {
   Coordinator commit = Of("wwrww");
-  EXPECT_THAT(Texts(commit.Start()), ElementsAre("gate 0"));
-  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 0), ElementsAre("gate 1"));
-  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 1), ElementsAre("prepare 0", "prepare 1", "prepare 3"));
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 1), ElementsAre("reader 2"));
-  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 2), ElementsAre("decide 4"));
+  EXPECT_THAT(Texts(commit.Start()), ElementsAre("gate 4"));
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 4), ElementsAre("gate 3"));
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 3), ElementsAre("prepare 1", "prepare 3", "prepare 4"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 1), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 4), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), ElementsAre("reader 2"));
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 2), ElementsAre("decide 0"));
 }
 
 TEST(CoordinatorTest, AGateThatStaysClosedRollsAllBackWithItsCause) {
   for (const Result result : {Result::kFailed, Result::kUnknown}) {
     Coordinator commit = Of("www");
     commit.Start();
-    EXPECT_THAT(Tell(commit, Kind::kGatePassed, 0, result),
+    EXPECT_THAT(Tell(commit, Kind::kGatePassed, 2, result),
                 ElementsAre("rollback 0", "rollback 1", "rollback 2", "answer rolled back", "end"));
   }
 }
 
 TEST(CoordinatorTest, APrepareThatFailsRollsBackWhatIsPreparedAndWaitsForWhatIsUnderWay) {
-  Coordinator commit = Of("wrwww");
+  Coordinator commit = Of("wwwrw");
   commit.Start();
-  Tell(commit, Kind::kGatePassed, 0);
-  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 2), ElementsAre("prepare 0", "prepare 2", "prepare 3"));
+  Tell(commit, Kind::kGatePassed, 4);
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 2), ElementsAre("prepare 1", "prepare 2", "prepare 4"));
   EXPECT_THAT(Tell(commit, Kind::kPrepared, 2), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0, Result::kFailed),
-              ElementsAre("rollback 0", "rollback 1", "finish 2 abort", "rollback 4"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 4, Result::kFailed),
+              ElementsAre("rollback 0", "finish 2 abort", "rollback 3", "rollback 4"));
   EXPECT_EQ(commit.outcome(), CommitOutcome::kRolledBack);
   EXPECT_THAT(TellFinished(commit, 2, BranchEnd::kAbsent), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), ElementsAre("finish 3 abort"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 1), ElementsAre("finish 1 abort"));
   const std::vector<CommitAction> last = [&] {
-    CommitEvent event{.kind = Kind::kFinished, .shard = ShardId{3}};
+    CommitEvent event{.kind = Kind::kFinished, .shard = ShardId{1}};
     event.end = BranchEnd::kAbsent;
     return commit.On(event);
   }();
@@ -129,11 +129,22 @@ TEST(CoordinatorTest, APrepareThatFailsRollsBackWhatIsPreparedAndWaitsForWhatIsU
   EXPECT_FALSE(commit.contradicted());
 }
 
+TEST(CoordinatorTest, ABranchThatMustNotBeCommittedIsRolledBackWithItsCause) {
+  Coordinator commit = Of("ww");
+  commit.Start();
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 1, Result::kRefused), ElementsAre("rollback 0", "finish 1 abort"));
+  CommitEvent event{.kind = Kind::kFinished, .shard = ShardId{1}};
+  event.end = BranchEnd::kAbsent;
+  const std::vector<CommitAction> last = commit.On(event);
+  ASSERT_THAT(Texts(last), ElementsAre("answer rolled back", "end"));
+  EXPECT_THAT(last[0].cause, HasReason(reason::kSerializationFailure));
+}
+
 TEST(CoordinatorTest, APrepareInTheDarkIsRolledBackByNameAndReportedAsCertain) {
   Coordinator commit = Of("ww");
   commit.Start();
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0, Result::kUnknown), ElementsAre("finish 0 abort", "rollback 1"));
-  CommitEvent event{.kind = Kind::kFinished, .shard = ShardId{0}};
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 1, Result::kUnknown), ElementsAre("rollback 0", "finish 1 abort"));
+  CommitEvent event{.kind = Kind::kFinished, .shard = ShardId{1}};
   event.end = BranchEnd::kAbsent;
   const std::vector<CommitAction> last = commit.On(event);
   ASSERT_THAT(Texts(last), ElementsAre("answer rolled back", "end"));
@@ -142,59 +153,59 @@ TEST(CoordinatorTest, APrepareInTheDarkIsRolledBackByNameAndReportedAsCertain) {
 }
 
 TEST(CoordinatorTest, AReaderThatFailsFailsTheWholeBeforeTheDecision) {
-  Coordinator commit = Of("wrwr");
+  Coordinator commit = Of("rwrw");
   commit.Start();
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), ElementsAre("reader 1", "reader 3"));
-  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 3, Result::kFailed),
-              ElementsAre("finish 0 abort", "rollback 2", "rollback 3"));
-  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 1), ElementsAre("answer rolled back", "end"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), ElementsAre("reader 0", "reader 2"));
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 0, Result::kFailed),
+              ElementsAre("rollback 0", "rollback 1", "finish 3 abort"));
+  EXPECT_THAT(TellFinished(commit, 3, BranchEnd::kAbsent), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 2), ElementsAre("answer rolled back", "end"));
 }
 
 TEST(CoordinatorTest, ADecisionThatIsRefusedRollsBackWithItsCause) {
   Coordinator commit = Of("ww");
   commit.Start();
-  Tell(commit, Kind::kPrepared, 0);
-  EXPECT_THAT(Tell(commit, Kind::kDecided, 1, Result::kFailed), ElementsAre("finish 0 abort", "rollback 1"));
+  Tell(commit, Kind::kPrepared, 1);
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 0, Result::kFailed), ElementsAre("rollback 0", "finish 1 abort"));
   EXPECT_EQ(commit.outcome(), CommitOutcome::kRolledBack);
-  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), ElementsAre("answer rolled back", "end"));
+  EXPECT_THAT(TellFinished(commit, 1, BranchEnd::kAbsent), ElementsAre("answer rolled back", "end"));
 }
 
 TEST(CoordinatorTest, ALostDecisionIsSettledAtHomeAndNeverTriedAgain) {
   Coordinator commit = Of("ww");
   commit.Start();
-  Tell(commit, Kind::kPrepared, 0);
-  EXPECT_THAT(Tell(commit, Kind::kDecided, 1, Result::kUnknown), ElementsAre("settle 1"));
+  Tell(commit, Kind::kPrepared, 1);
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 0, Result::kUnknown), ElementsAre("settle 0"));
   EXPECT_EQ(commit.outcome(), CommitOutcome::kInDoubt);
-  EXPECT_THAT(Tell(commit, Kind::kSettled, 1, Result::kUnknown), ElementsAre("settle 1 after 10ms"));
-  EXPECT_THAT(Tell(commit, Kind::kSettled, 1, Result::kFailed), ElementsAre("settle 1 after 20ms"));
-  for (int i = 0; i < 100; ++i) Tell(commit, Kind::kSettled, 1, Result::kFailed);
-  EXPECT_THAT(Tell(commit, Kind::kSettled, 1, Result::kFailed), ElementsAre("settle 1 after 1s"));
-  EXPECT_THAT(TellSettled(commit, 1, Verdict::kCommit), ElementsAre("finish 0 commit"));
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0), ElementsAre("answer committed", "end"));
+  EXPECT_THAT(Tell(commit, Kind::kSettled, 0, Result::kUnknown), ElementsAre("settle 0 after 10ms"));
+  EXPECT_THAT(Tell(commit, Kind::kSettled, 0, Result::kFailed), ElementsAre("settle 0 after 20ms"));
+  for (int i = 0; i < 100; ++i) Tell(commit, Kind::kSettled, 0, Result::kFailed);
+  EXPECT_THAT(Tell(commit, Kind::kSettled, 0, Result::kFailed), ElementsAre("settle 0 after 1s"));
+  EXPECT_THAT(TellSettled(commit, 0, Verdict::kCommit), ElementsAre("finish 1 commit"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 1), ElementsAre("answer committed", "end"));
 }
 
 TEST(CoordinatorTest, ALostDecisionThatNeverStoodIsRolledBack) {
   Coordinator commit = Of("ww");
   commit.Start();
-  Tell(commit, Kind::kPrepared, 0);
-  Tell(commit, Kind::kDecided, 1, Result::kUnknown);
-  EXPECT_THAT(TellSettled(commit, 1, Verdict::kAbort), ElementsAre("finish 0 abort"));
-  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), ElementsAre("answer rolled back", "end"));
+  Tell(commit, Kind::kPrepared, 1);
+  Tell(commit, Kind::kDecided, 0, Result::kUnknown);
+  EXPECT_THAT(TellSettled(commit, 0, Verdict::kAbort), ElementsAre("finish 1 abort"));
+  EXPECT_THAT(TellFinished(commit, 1, BranchEnd::kAbsent), ElementsAre("answer rolled back", "end"));
 }
 
 TEST(CoordinatorTest, AShardThatDoesNotFinishIsTriedAFewTimesThenLeftToRecovery) {
   Coordinator commit = Of("www");
   commit.Start();
-  Tell(commit, Kind::kGatePassed, 0);
-  Tell(commit, Kind::kPrepared, 0);
+  Tell(commit, Kind::kGatePassed, 2);
+  Tell(commit, Kind::kPrepared, 2);
   Tell(commit, Kind::kPrepared, 1);
-  EXPECT_THAT(Tell(commit, Kind::kDecided, 2), ElementsAre("finish 0 commit", "finish 1 commit"));
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("finish 0 commit after 10ms"));
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kUnknown), ElementsAre("finish 0 commit after 20ms"));
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("finish 0 commit after 40ms"));
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("finish 0 commit after 80ms"));
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("answer committed unfinished"));
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 0), ElementsAre("finish 1 commit", "finish 2 commit"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 2, Result::kFailed), ElementsAre("finish 2 commit after 10ms"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 2, Result::kUnknown), ElementsAre("finish 2 commit after 20ms"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 2, Result::kFailed), ElementsAre("finish 2 commit after 40ms"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 2, Result::kFailed), ElementsAre("finish 2 commit after 80ms"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 2, Result::kFailed), ElementsAre("answer committed unfinished"));
   EXPECT_EQ(commit.outcome(), CommitOutcome::kCommittedUnfinished);
   EXPECT_THAT(Tell(commit, Kind::kFinished, 1), ElementsAre("end"));
 }
@@ -202,51 +213,51 @@ TEST(CoordinatorTest, AShardThatDoesNotFinishIsTriedAFewTimesThenLeftToRecovery)
 TEST(CoordinatorTest, ARollbackThatAShardDoesNotConfirmHoldsUpNobody) {
   Coordinator commit = Of("ww");
   commit.Start();
-  Tell(commit, Kind::kPrepared, 0);
-  Tell(commit, Kind::kDecided, 1, Result::kFailed);
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0, Result::kFailed), ElementsAre("finish 0 abort after 10ms", "answer rolled back"));
-  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), ElementsAre("end"));
+  Tell(commit, Kind::kPrepared, 1);
+  Tell(commit, Kind::kDecided, 0, Result::kFailed);
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 1, Result::kFailed), ElementsAre("finish 1 abort after 10ms", "answer rolled back"));
+  EXPECT_THAT(TellFinished(commit, 1, BranchEnd::kAbsent), ElementsAre("end"));
 }
 
 TEST(CoordinatorTest, AMissingBranchOfACommittedTransactionIsNoSuccess) {
   Coordinator commit = Of("ww");
   commit.Start();
-  Tell(commit, Kind::kPrepared, 0);
-  Tell(commit, Kind::kDecided, 1);
-  EXPECT_THAT(TellFinished(commit, 0, BranchEnd::kAbsent), ElementsAre("answer committed unfinished", "end"));
+  Tell(commit, Kind::kPrepared, 1);
+  Tell(commit, Kind::kDecided, 0);
+  EXPECT_THAT(TellFinished(commit, 1, BranchEnd::kAbsent), ElementsAre("answer committed unfinished", "end"));
   EXPECT_TRUE(commit.contradicted());
 }
 
 TEST(CoordinatorTest, ACommittedBranchOfARolledBackTransactionIsAContradiction) {
   Coordinator commit = Of("ww");
   commit.Start();
-  Tell(commit, Kind::kPrepared, 0);
-  Tell(commit, Kind::kDecided, 1, Result::kFailed);
-  TellFinished(commit, 0, BranchEnd::kCommitted);
+  Tell(commit, Kind::kPrepared, 1);
+  Tell(commit, Kind::kDecided, 0, Result::kFailed);
+  TellFinished(commit, 1, BranchEnd::kCommitted);
   EXPECT_TRUE(commit.contradicted());
 }
 
 TEST(CoordinatorTest, EventsThatNobodyAwaitsChangeNothing) {
-  Coordinator commit = Of("wrww");
-  EXPECT_THAT(Texts(commit.Start()), ElementsAre("gate 0"));
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 1), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kDecided, 3), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 2), IsEmpty());
+  Coordinator commit = Of("wwrw");
+  EXPECT_THAT(Texts(commit.Start()), ElementsAre("gate 3"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 2), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 0), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 1), IsEmpty());
   EXPECT_THAT(Tell(commit, Kind::kGatePassed, 9), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 0), ElementsAre("prepare 0", "prepare 2"));
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 0), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kDecided, 3), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kPrepared, 2), ElementsAre("reader 1"));
-  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 1), ElementsAre("decide 3"));
-  EXPECT_THAT(Tell(commit, Kind::kDecided, 3), ElementsAre("finish 0 commit", "finish 2 commit"));
-  EXPECT_THAT(Tell(commit, Kind::kDecided, 3, Result::kFailed), IsEmpty());
-  EXPECT_THAT(TellSettled(commit, 3, Verdict::kAbort), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 0), IsEmpty());
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 2), ElementsAre("answer committed", "end"));
-  EXPECT_THAT(Tell(commit, Kind::kFinished, 2), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kGatePassed, 3), ElementsAre("prepare 1", "prepare 3"));
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 3), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 0), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kPrepared, 1), ElementsAre("reader 2"));
+  EXPECT_THAT(Tell(commit, Kind::kReaderCommitted, 2), ElementsAre("decide 0"));
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 0), ElementsAre("finish 1 commit", "finish 3 commit"));
+  EXPECT_THAT(Tell(commit, Kind::kDecided, 0, Result::kFailed), IsEmpty());
+  EXPECT_THAT(TellSettled(commit, 0, Verdict::kAbort), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 3), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 3), IsEmpty());
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 1), ElementsAre("answer committed", "end"));
+  EXPECT_THAT(Tell(commit, Kind::kFinished, 1), IsEmpty());
 }
 
 }  // namespace

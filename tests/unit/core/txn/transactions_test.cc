@@ -159,12 +159,12 @@ TEST_F(TransactionsTest, CommitsSeveralShardsInTwoPhases) {
   EXPECT_THAT(*transactions_->ShardsOf(id), ElementsAre(kFirst, kSecond));
   EXPECT_THAT(Commit(id), IsOk());
   EXPECT_EQ(StateOf(id), TransactionState::kCommitted);
-  // The highest writer is home: it commits with the decision, the other is prepared and finished.
-  EXPECT_THAT(shard_.two_phase.state().parts, ElementsAre(id));
-  EXPECT_THAT(shard_.two_phase.state().branches, IsEmpty());
-  EXPECT_EQ(other_.commits, 1);
-  ASSERT_THAT(other_.two_phase.state().decisions, ::testing::Contains(::testing::Key(id)));
-  EXPECT_THAT(other_.two_phase.state().decisions[id].participants, ElementsAre("s0", "s1"));
+  // The lowest writer is home: it commits with the decision, the other is prepared and finished.
+  EXPECT_THAT(other_.two_phase.state().parts, ElementsAre(id));
+  EXPECT_THAT(other_.two_phase.state().branches, IsEmpty());
+  EXPECT_EQ(shard_.commits, 1);
+  ASSERT_THAT(shard_.two_phase.state().decisions, ::testing::Contains(::testing::Key(id)));
+  EXPECT_THAT(shard_.two_phase.state().decisions[id].participants, ElementsAre("s0", "s1"));
   EXPECT_EQ(commits_->stats().two_phase, 1);
 }
 
@@ -199,11 +199,11 @@ TEST_F(TransactionsTest, LeavesNothingAnywhereWhenAShardCannotPrepare) {
   const std::string id = Begin();
   EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
   EXPECT_THAT(Run(id, WriteTask({"B"}, kSecond)), IsOk());
-  shard_.fail[CallKind::kPrepare] = MakeError(absl::StatusCode::kAborted, reason::kSerializationFailure, "conflict");
+  other_.fail[CallKind::kPrepare] = MakeError(absl::StatusCode::kAborted, reason::kSerializationFailure, "conflict");
   EXPECT_THAT(Commit(id), HasReason(reason::kSerializationFailure));
   EXPECT_EQ(StateOf(id), TransactionState::kRolledBack);
-  EXPECT_EQ(shard_.commits + other_.commits, 0);
-  EXPECT_THAT(shard_.two_phase.state().parts, IsEmpty());
+  EXPECT_EQ(other_.commits + shard_.commits, 0);
+  EXPECT_THAT(other_.two_phase.state().parts, IsEmpty());
 }
 
 TEST_F(TransactionsTest, SettlesALostDecisionBeforeItAnswers) {
@@ -211,24 +211,24 @@ TEST_F(TransactionsTest, SettlesALostDecisionBeforeItAnswers) {
   EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
   EXPECT_THAT(Run(id, WriteTask({"B"}, kSecond)), IsOk());
   // The decision was stored, its answer lost.
-  other_.two_phase.state().lose["Commit"] = MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown, "lost");
+  shard_.two_phase.state().lose["Commit"] = MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown, "lost");
   EXPECT_THAT(Commit(id), IsOk());
-  EXPECT_THAT(shard_.two_phase.state().parts, ElementsAre(id));
-  EXPECT_THAT(other_.two_phase.state().log, Contains("DecideAbort"));
+  EXPECT_THAT(other_.two_phase.state().parts, ElementsAre(id));
+  EXPECT_THAT(shard_.two_phase.state().log, Contains("DecideAbort"));
 }
 
 TEST_F(TransactionsTest, IsCommittedThoughAShardDoesNotFinishInTime) {
   const std::string id = Begin();
   EXPECT_THAT(Run(id, WriteTask({"A"})), IsOk());
   EXPECT_THAT(Run(id, WriteTask({"B"}, kSecond)), IsOk());
-  shard_.two_phase.state().fail["Finish"] = Down();
+  other_.two_phase.state().fail["Finish"] = Down();
   Started<CommitEnd> commit(transactions_->Commit(id, false, ctx_));
   for (int i = 0; i < 100 && !commit.answered(); ++i) loop_.Advance(absl::Milliseconds(100));
   ASSERT_TRUE(commit.answered());
   EXPECT_THAT(commit.result().status, IsOk());
   EXPECT_EQ(commit.result().outcome, CommitOutcome::kCommittedUnfinished);
   EXPECT_EQ(StateOf(id), TransactionState::kCommitted);
-  EXPECT_THAT(shard_.two_phase.state().branches, ::testing::Contains(::testing::Key(id)));
+  EXPECT_THAT(other_.two_phase.state().branches, ::testing::Contains(::testing::Key(id)));
 }
 
 TEST_F(TransactionsTest, KeepsADecisionOfOneShardWhereItIsAskedTo) {
