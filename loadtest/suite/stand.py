@@ -164,6 +164,6 @@ def machine():
         [postgres.programs() / "postgres", "--version"], check=True, stdout=subprocess.PIPE, text=True
     )
     return (
-        f"{os.cpu_count()} x {cpu or platform.machine()}, {memory}, Linux {platform.release()}, "
+        f"{os.cpu_count()} x {cpu or platform.machine()}, {memory}, Linux {platform.release().split("-")[0]}, "
         f"PostgreSQL {server.stdout.split()[2]}, SQLite {sqlite3.sqlite_version}"
     )
