@@ -163,7 +163,8 @@ def machine():
     server = subprocess.run(
         [postgres.programs() / "postgres", "--version"], check=True, stdout=subprocess.PIPE, text=True
     )
+    kernel = platform.release().partition("-")[0]
     return (
-        f"{os.cpu_count()} x {cpu or platform.machine()}, {memory}, Linux {platform.release().split("-")[0]}, "
+        f"{os.cpu_count()} x {cpu or platform.machine()}, {memory}, Linux {kernel}, "
         f"PostgreSQL {server.stdout.split()[2]}, SQLite {sqlite3.sqlite_version}"
     )
