@@ -78,6 +78,7 @@ void SendAtEndOfTurn(const std::shared_ptr<Core>& core, Write write) {
 
 Async<absl::StatusOr<std::shared_ptr<Lane>>> AcquireWriter(std::shared_ptr<Core> core, absl::Time deadline) {
   using Granted = absl::StatusOr<std::shared_ptr<Lane>>;
+  if (std::shared_ptr<Lane> free = core->writer->TryHold()) co_return free;
   const auto control = std::make_shared<JobControl>(deadline);
   Completer<Granted> done(core->loop);
   Future<Granted> future = done.future();

@@ -72,6 +72,8 @@ class WriterQueue : public std::enable_shared_from_this<WriterQueue> {
   std::vector<Refused> Push(std::vector<Write> writes) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Push(LeaseRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The writer at once, when nobody has it or waits for it; else null. A group that is being run ends before the holder's first job.
+  std::shared_ptr<Lane> TryHold() ABSL_LOCKS_EXCLUDED(mutex_);
   // The writer, before its thread starts: nothing that is pushed is done until the lane is dropped.
   std::shared_ptr<Lane> HoldFromStart() ABSL_LOCKS_EXCLUDED(mutex_);
   // Whatever waits or comes is answered with this from now on.

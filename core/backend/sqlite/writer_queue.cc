@@ -52,6 +52,15 @@ absl::Status WriterQueue::Push(LeaseRequest request) {
   return room;
 }
 
+std::shared_ptr<Lane> WriterQueue::TryHold() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (held_ || stopped_ || !refusal_.ok() || !waiting_.empty()) return nullptr;
+    held_ = true;
+  }
+  return std::make_shared<WriterLane>(shared_from_this());
+}
+
 std::shared_ptr<Lane> WriterQueue::HoldFromStart() {
   {
     absl::MutexLock lock(&mutex_);
