@@ -5,8 +5,10 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "core/backend/sqlite/writer.h"
 #include "core/base/epoll_loop.h"
 #include "core/base/gather.h"
 #include "core/routing/stable_hash.h"
@@ -16,6 +18,11 @@
 
 namespace quarry {
 namespace {
+
+using sqlite::JobControl;
+using sqlite::Lane;
+using sqlite::LeaseRequest;
+using sqlite::WriterQueue;
 
 class SqliteDatabaseTest : public testing::Test {
  protected:
@@ -125,6 +132,26 @@ TEST_F(SqliteDatabaseTest, AWriterThatIsTakenMakesOthersWaitWithinTheirDeadline)
   EXPECT_THAT(One("SELECT count(*) FROM t"), IsOk());
   holder.reset();
   EXPECT_THAT(Execute(insert), IsOk());
+}
+
+TEST(WriterQueueTest, IsTakenAtOnceByOneWhoMeetsNobody) {
+  const auto queue = std::make_shared<WriterQueue>("s1", 4);
+  std::shared_ptr<Lane> lane = queue->TryHold();
+  ASSERT_NE(lane, nullptr);
+  EXPECT_EQ(queue->TryHold(), nullptr) << "somebody has it";
+  lane.reset();
+  EXPECT_EQ(queue->TryHold(), nullptr) << "what the holder has left open is not undone yet";
+  EXPECT_TRUE(std::holds_alternative<WriterQueue::Released>(queue->Take(absl::ZeroDuration())));
+  queue->EndLease();
+  LeaseRequest waits;
+  waits.control = std::make_shared<JobControl>(absl::InfiniteFuture());
+  waits.granted = [](absl::StatusOr<std::shared_ptr<Lane>>) {};
+  ASSERT_THAT(queue->Push(std::move(waits)), IsOk());
+  EXPECT_EQ(queue->TryHold(), nullptr) << "somebody waits";
+  EXPECT_TRUE(std::holds_alternative<LeaseRequest>(queue->Take(absl::ZeroDuration())));
+  queue->EndLease();
+  queue->Refuse(absl::UnavailableError("quarantined"));
+  EXPECT_EQ(queue->TryHold(), nullptr);
 }
 
 TEST_F(SqliteDatabaseTest, AFullWriterQueueRefusesAtOnce) {
