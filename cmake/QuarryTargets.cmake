@@ -93,6 +93,9 @@ function(quarry_test)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
+  if(QUARRY_SANITIZE OR QUARRY_COVERAGE)
+    math(EXPR ARG_TIMEOUT "4 * ${ARG_TIMEOUT}")  # Instrumented, a test takes several times as long.
+  endif()
   set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
                        ENVIRONMENT "${ARG_ENV}")
 endfunction()
