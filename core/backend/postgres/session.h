@@ -46,7 +46,8 @@ class PostgresSession final : public Session {
   Async<absl::StatusOr<bool>> PrepareTask(const Task& task, const CallContext& ctx);
   absl::Status AddBound(const BatchPtr& batch, int64_t ms);
   absl::Status AddTask(const BatchPtr& batch, const Task& task);
-  // What makes a branch of what the batch has done before: kInsertPart, which is known to the server, then the PREPARE.
+  // What makes a branch of what the batch has done before: the gate, the branch's row and the PREPARE. `age_max_ms` holds where
+  // the server knows kInsertPart, which nobody waits for here: a prepare is never cancelled.
   absl::Status AddPrepare(const BatchPtr& batch, const std::string& id, const std::string& gid, int64_t age_max_ms);
   absl::Status CheckStatements(const Step& step);
   // A batch that starts with what the session owes the server.

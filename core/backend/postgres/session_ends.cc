@@ -178,9 +178,14 @@ Async<absl::Status> PostgresSession::PassGate(const CallContext& ctx) {
 
 absl::Status PostgresSession::AddPrepare(const BatchPtr& batch, const std::string& id, const std::string& gid,
                                          int64_t age_max_ms) {
-  const std::vector<Value> params = {Value::Text(id), Value::Int64(GateKey(core_.options.deployment)), Value::Int64(age_max_ms)};
-  QUARRY_ASSIGN_OR_RETURN(Command command, Bind(leased_->FindPrepared(kInsertPart), params));
-  batch->commands.push_back(std::move(command));
+  if (const PreparedPtr insert = leased_->FindPrepared(kInsertPart); insert != nullptr) {
+    const std::vector<Value> params = {Value::Text(id), Value::Int64(GateKey(core_.options.deployment)), Value::Int64(age_max_ms)};
+    QUARRY_ASSIGN_OR_RETURN(Command command, Bind(insert, params));
+    batch->commands.push_back(std::move(command));
+  } else {
+    batch->commands.push_back(Plain(PassGateSql(core_.options.deployment)));
+    batch->commands.push_back(Plain(absl::StrCat("INSERT INTO quarry.txn_part (transaction_id) VALUES (", Quoted(id), ")")));
+  }
   batch->commands.push_back(Plain(absl::StrCat("PREPARE TRANSACTION ", Quoted(gid))));
   return absl::OkStatus();
 }
@@ -193,10 +198,6 @@ Async<absl::Status> PostgresSession::Prepare(const GlobalTransaction& transactio
   QUARRY_CO_RETURN_IF_ERROR(co_await Ready(ctx));
   // Without it a lost answer could not be looked up for certain.
   if (transaction_.empty()) QUARRY_CO_RETURN_IF_ERROR(co_await AskTransaction(true, ctx));
-  const std::vector<std::string> texts = {kInsertPart};
-  const absl::Status known = co_await PrepareStatements(texts, ctx);
-  if (!known.ok()) co_return End(Explained(core_, known));
-  undo_ = false;
   ended_ = true;
   const BatchPtr batch = NewBatch();
   BoundWaits(batch, ctx);

@@ -120,16 +120,16 @@ TEST_F(OutcomeTest, OfItsOwnCommitOverSeveralShardsItAlsoTellsWhoIsBehind) {
   ASSERT_OK_AND_ASSIGN(TransactionFate fate, Get(id));
   EXPECT_EQ(fate.state, TransactionState::kCommitted);
   EXPECT_THAT(fate.shards, ElementsAre("s1", "s2"));
-  EXPECT_EQ(fate.home, "s2");
+  EXPECT_EQ(fate.home, "s1");
   EXPECT_THAT(fate.unfinished, IsEmpty());
-  Prepare(1, id);
+  Prepare(2, id);
   ASSERT_OK_AND_ASSIGN(fate, Get(id));
   EXPECT_EQ(fate.state, TransactionState::kCommitted);
-  EXPECT_THAT(fate.unfinished, ElementsAre("s1"));
-  TakeDown(1);
+  EXPECT_THAT(fate.unfinished, ElementsAre("s2"));
+  TakeDown(2);
   ASSERT_OK_AND_ASSIGN(fate, Get(id));
   EXPECT_EQ(fate.state, TransactionState::kCommitted);
-  EXPECT_THAT(fate.unfinished, ElementsAre("s1"));
+  EXPECT_THAT(fate.unfinished, ElementsAre("s2"));
 }
 
 TEST_F(OutcomeTest, OfOtherGatewaysTransactionsTheShardsTell) {
