@@ -89,7 +89,8 @@ DyingShards::DyingShards()
           std::packaged_task<void()> next;
           {
             const absl::MutexLock lock(&mutex_);
-            mutex_.Await(absl::Condition(+[](DyingShards* self) { return self->stopped_ || !self->work_.empty(); }, this));
+            const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_ || !work_.empty(); };
+            mutex_.Await(absl::Condition(&ready));
             if (work_.empty()) return;
             next = std::move(work_.front());
             work_.pop_front();
