@@ -80,7 +80,7 @@ TEST_F(AcrossWriteTest, AppliesNothingWhenDroppedBeforeTheCommit) {
   for (size_t shard = 0; shard < 3; ++shard) {
     for (const CallKind kind : {CallKind::kLease, CallKind::kStep}) {
       scripts_[shard].hold = {kind};
-      Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+      Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, none_, ctx_));
       loop_.Settle();
       EXPECT_FALSE(write.answered());
       write.Drop();
@@ -98,7 +98,7 @@ TEST_F(AcrossWriteTest, GoesOnEverywhereWhenDroppedInTheCommit) {
   int round = 0;
   for (const auto& [shard, kind] : points) {
     scripts_[shard].hold = {kind};
-    Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+    Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, none_, ctx_));
     loop_.Settle();
     EXPECT_FALSE(write.answered());
     write.Drop();
@@ -114,7 +114,7 @@ TEST_F(AcrossWriteTest, AnswersUnknownAtTheDeadlineAndGoesOn) {
   const WriteOperation op = WriteOf({Country("de")});
   ctx_.deadline = loop_.Now() + absl::Seconds(1);
   scripts_[0].hold = {CallKind::kCommit};
-  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, none_, ctx_));
   loop_.Advance(absl::Seconds(1));
   ASSERT_TRUE(write.answered());
   EXPECT_THAT(write.result(), HasReason(reason::kCommitOutcomeUnknown));
@@ -166,7 +166,7 @@ TEST_F(AcrossWriteTest, RepeatsTheStoredReplyOfACommitOverShards) {
 TEST_F(AcrossWriteTest, RunsTheLastOfTwoShardsWithItsPrepareWhenTheFirstIsDone) {
   scripts_[1].hold = {CallKind::kStep};
   const WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
-  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, none_, ctx_));
   loop_.Settle();
   EXPECT_THAT(scripts_[2].log, ::testing::IsEmpty());
   scripts_[1].Release();
@@ -200,7 +200,7 @@ TEST_F(AcrossWriteTest, WaitsForTheStatementsOfTheLastPartNoLongerThanItsCaller)
   ctx_.deadline = loop_.Now() + absl::Seconds(1);
   scripts_[2].hold = {CallKind::kStep};
   const WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
-  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, none_, ctx_));
   loop_.Advance(absl::Seconds(1));
   ASSERT_TRUE(write.answered());
   EXPECT_FALSE(write.result().ok());
@@ -220,7 +220,7 @@ TEST_F(AcrossWriteTest, TellsACallerWhoIsLateThatNothingWasWritten) {
   scripts_[2].two_phase.state().hold_finish = true;
   scripts_[1].fail[CallKind::kCommit] = Down();
   const WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
-  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, none_, ctx_));
   loop_.Advance(absl::Seconds(1));
   ASSERT_TRUE(write.answered());
   EXPECT_THAT(write.result(), HasReason(reason::kShardUnavailable));
@@ -233,7 +233,7 @@ TEST_F(AcrossWriteTest, GivesACallerWhoIsLateTheWholeReplyOfWhatIsCommitted) {
   ctx_.deadline = loop_.Now() + absl::Seconds(1);
   scripts_[2].two_phase.state().hold_finish = true;
   const WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
-  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, "", ctx_));
+  Started<absl::StatusOr<WriteResult>> write(engine_->Write(op, none_, ctx_));
   loop_.Advance(absl::Seconds(1));
   ASSERT_TRUE(write.answered());
   ASSERT_THAT(write.result(), IsOk());

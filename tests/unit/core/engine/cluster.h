@@ -73,6 +73,7 @@ class ClusterTest : public ::testing::Test {
   EngineLimits limits_;
   std::unique_ptr<Engine> engine_;
   CallContext ctx_{loop_};
+  const std::string none_;  // No transaction's id, for calls that outlive their expression.
 };
 
 inline KeyInput IdKey(int64_t id) { return KeyOf({Value::Int64(id)}); }

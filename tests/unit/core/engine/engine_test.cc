@@ -30,7 +30,7 @@ TEST_F(EngineTest, ReadsAllShardsAtOnce) {
     shard.hold = {CallKind::kExecute};
   }
   const ReadOperation op = ReadOf("users", {IdKey(5), IdKey(0), IdKey(1), IdKey(3)});
-  Started<absl::StatusOr<ReadResult>> read(engine_->Read(op, "", ctx_));
+  Started<absl::StatusOr<ReadResult>> read(engine_->Read(op, none_, ctx_));
   loop_.Settle();
   EXPECT_EQ(Running(), 3);
   for (const size_t i : {2u, 0u, 1u}) {
@@ -51,7 +51,7 @@ TEST_F(EngineTest, ReadsNoMoreShardsAtATimeThanItsWidth) {
   Restart();
   for (ShardScript& shard : scripts_) shard.hold = {CallKind::kExecute};
   const ReadOperation op = ReadOf("users", {IdKey(0), IdKey(1), IdKey(2)});
-  Started<absl::StatusOr<ReadResult>> read(engine_->Read(op, "", ctx_));
+  Started<absl::StatusOr<ReadResult>> read(engine_->Read(op, none_, ctx_));
   loop_.Settle();
   EXPECT_EQ(Running(), 2);
   for (ShardScript& shard : scripts_) shard.Release();
@@ -72,7 +72,7 @@ TEST_F(EngineTest, FailsTheWholeReadNamingTheShardAndStopsTheOthers) {
 TEST_F(EngineTest, StopsAllShardsWhenTheReadIsDropped) {
   for (ShardScript& shard : scripts_) shard.hold = {CallKind::kExecute};
   const ReadOperation op = ReadOf("users", {IdKey(0), IdKey(1), IdKey(2)});
-  Started<absl::StatusOr<ReadResult>> read(engine_->Read(op, "", ctx_));
+  Started<absl::StatusOr<ReadResult>> read(engine_->Read(op, none_, ctx_));
   loop_.Settle();
   read.Drop();
   EXPECT_EQ(Running(), 0);
