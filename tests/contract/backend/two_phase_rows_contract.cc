@@ -381,6 +381,26 @@ TEST_P(TwoPhaseRowsContract, ABranchWaitsAtAClosedGate) {
   EXPECT_EQ(Notes(), 2);
 }
 
+TEST_P(TwoPhaseRowsContract, ATaskWaitsAtAClosedGate) {
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<GateHold> hold, CloseGate(GateWait::kTry));
+  ASSERT_NE(hold, nullptr);
+  const std::unique_ptr<Session> session = Lease(WithoutUndo());
+  const GlobalTransaction transaction = TransactionOf(1);
+  const Task task = TaskOf({InsertNote(1)});
+  const CallContext ctx = AnyCall();
+  std::optional<PreparedTask> done;
+  const Running call(session->RunAndPrepare(task, transaction, ctx), [&done](PreparedTask told) { done = std::move(told); });
+  LetPass(absl::Milliseconds(200));
+  EXPECT_FALSE(done.has_value());
+  EXPECT_THAT(Branches(), IsEmpty());
+  ASSERT_OK_AND_ASSIGN(const bool held, Release(*hold));
+  EXPECT_TRUE(held);
+  ASSERT_TRUE(Eventually([&done] { return done.has_value(); }));
+  ASSERT_THAT(done->status, IsOk());
+  ASSERT_THAT(Finish(transaction, Verdict::kCommit), IsOk());
+  EXPECT_EQ(Notes(), 1);
+}
+
 TEST_P(TwoPhaseRowsContract, AClosedGateLastsNoLongerThanThePreparesDeadline) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<GateHold> hold, CloseGate(GateWait::kTry));
   ASSERT_NE(hold, nullptr);
