@@ -74,10 +74,11 @@ class TwoPhaseTest : public testing::Test {
     ctx.deadline = loop_.Now() + timeout;
     return ctx;
   }
-  std::unique_ptr<Session> Lease(bool transaction = true) {
+  std::unique_ptr<Session> Lease(bool transaction = true, bool undo_steps = true) {
     const CallContext ctx = Within(absl::Seconds(20));
     SessionOptions options;
     options.transaction = transaction;
+    options.undo_steps = undo_steps;
     absl::StatusOr<std::unique_ptr<Session>> session = RunOn(loop_, backend_->Lease(options, ctx));
     EXPECT_THAT(session, IsOk());
     return session.ok() ? *std::move(session) : nullptr;

@@ -30,14 +30,7 @@ using testing::HasSubstr;
 class PostgresTwoPhaseTest : public TwoPhaseTest {
  protected:
   void SetUp() override { Use(PostgresCluster::Shared()); }
-  std::unique_ptr<Session> LeaseWithoutUndo() {
-    const CallContext ctx = Within(absl::Seconds(20));
-    SessionOptions options;
-    options.undo_steps = false;
-    absl::StatusOr<std::unique_ptr<Session>> session = RunOn(loop_, backend_->Lease(options, ctx));
-    EXPECT_THAT(session, IsOk());
-    return session.ok() ? *std::move(session) : nullptr;
-  }
+  std::unique_ptr<Session> LeaseWithoutUndo() { return Lease(/*transaction=*/true, /*undo_steps=*/false); }
   static Task TwoUpdates(int first, int second) {
     Task task;
     for (const int id : {first, second}) {
