@@ -258,6 +258,9 @@ def gateways():
                   {"instance": "gateway", "deployment": "deployment", "version": "version", "Value": "up for"}, "s", sort="instance"),
             states("Scrapes", "Whether Prometheus reaches each gateway's HTTP port.", f"min by (instance) (up{{{GATEWAY}}})", "{{instance}}",
                    [(0, 0.5, "silent", RED), (0.5, 1, "answers", "green")], width=12, height=8),
+            states("Tables", "Whether each gateway knows the shards' tables. Until it does, it is not ready and refuses calls.",
+                   f"min by (instance) (quarry_catalog_ready{{{GATEWAY}}})", "{{instance}}",
+                   [(0, 0.5, "unknown", RED), (0.5, 1, "known", "green")], height=5),
         ]),
         ("Calls", [
             lines("Calls by gateway", "Calls that ended, a second; lines that part tell of a balancer that does not balance.", "reqps",
