@@ -59,6 +59,7 @@ absl::StatusOr<WriteResult> ToWriteReply(absl::StatusOr<Reply> reply) {
   WriteResult write = ToWriteResult(*reply);
   write.served_by = reply->served_by();
   write.replayed = reply->replayed();
+  write.unfinished_transaction_id = reply->unfinished_transaction_id();
   return write;
 }
 

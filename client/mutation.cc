@@ -9,6 +9,9 @@ void SetCommon(std::string table, const MutationOptions& options, Proto& proto) 
   for (const std::string& column : options.returning) proto.add_returning(column);
   if (options.exists.has_value()) proto.mutable_precondition()->set_exists(*options.exists);
   if (!options.etag.empty()) proto.mutable_precondition()->set_etag(options.etag);
+  if (!options.filter.empty()) proto.mutable_precondition()->set_filter(options.filter);
+  for (const auto& [name, value] : options.params)
+    (*proto.mutable_precondition()->mutable_params())[name] = value.proto();
 }
 
 }  // namespace

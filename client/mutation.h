@@ -19,6 +19,9 @@ struct MutationOptions {
   std::optional<bool> exists = {};
   // The row must still have this etag.
   std::string etag = {};
+  // The row must match this text of a filter, such as "version = @read", with its parameters by name.
+  std::string filter = {};
+  std::vector<std::pair<std::string, Value>> params = {};
   // Columns of an insert that the gateway fills in.
   std::vector<std::pair<std::string, v1::ColumnGenerator>> generate = {};
 };
@@ -48,6 +51,8 @@ struct WriteResult {
   std::string etag = {};
   v1::ServedBy served_by;
   bool replayed = false;  // The stored result of an earlier call with the same request_id.
+  // Names a commit that is certain, though not visible on every shard yet. Only a write alone has it.
+  std::string unfinished_transaction_id = {};
 };
 
 }  // namespace quarry::client

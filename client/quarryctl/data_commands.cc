@@ -28,6 +28,7 @@ struct WriteArguments {
   std::string json;
   std::vector<std::string> returning;
   std::string etag;
+  std::string filter;
   std::string request_id;
 };
 
@@ -66,6 +67,7 @@ absl::StatusOr<client::Mutation> MutationOf(WriteKind kind, const v1::Table& tab
   client::MutationOptions options;
   options.returning = arguments.returning;
   options.etag = arguments.etag;
+  options.filter = arguments.filter;
   if (kind == WriteKind::kDelete && arguments.json.empty()) {
     QUARRY_ASSIGN_OR_RETURN(v1::Key key, ParseKey(table, arguments.columns));
     return client::Mutation::Delete(table.name(), client::Key(std::move(key)), options);
@@ -92,7 +94,11 @@ void PrintWriteJson(const client::WriteResult& result, const v1::Table& table, s
     out << comma << JsonString(shard);
     comma = ", ";
   }
-  out << "], \"replayed\": " << (result.replayed ? "true" : "false") << "}\n";
+  out << "], \"replayed\": " << (result.replayed ? "true" : "false");
+  if (!result.unfinished_transaction_id.empty()) {
+    out << ", \"unfinished_transaction_id\": " << JsonString(result.unfinished_transaction_id);
+  }
+  out << "}\n";
 }
 
 absl::Status Write(Session& session, WriteKind kind, const char* done,
@@ -114,6 +120,10 @@ absl::Status Write(Session& session, WriteKind kind, const char* done,
                 << absl::StrJoin(result.served_by.shards_answered(), ", ");
   if (!result.etag.empty()) session.out() << ", etag " << result.etag;
   session.out() << (result.replayed ? ", by an earlier call with this request id\n" : "\n");
+  if (!result.unfinished_transaction_id.empty()) {
+    session.out() << "-- committed; some shard has yet to show it: quarryctl transactions show "
+                  << result.unfinished_transaction_id << "\n";
+  }
   return absl::OkStatus();
 }
 
@@ -135,6 +145,8 @@ void AddWrite(CLI::App& app, Session& session, WriteKind kind, const char* name,
       ->allow_extra_args(false);
   if (kind != WriteKind::kInsert) {
     command->add_option("--etag", arguments->etag, "Only if the row still has this etag");
+    command->add_option("--if", arguments->filter,
+                        "Only if the row matches this filter, such as 'version = 3'");
   }
   command->add_option("--request-id", arguments->request_id,
                       "UUID that makes the write safe to repeat");

@@ -66,6 +66,12 @@ absl::Status EvaluateCheck(const Check& check, const StatementResult& result) {
                        absl::StrCat("the row of table ", check.table,
                                     " has changed since its etag was read; read it again, then retry"),
                        {{"table", check.table}});
+    case Check::Kind::kMatch:
+      if (row) return absl::OkStatus();
+      return MakeError(absl::StatusCode::kFailedPrecondition, reason::kPreconditionFailed,
+                       absl::StrCat("precondition failed: the row of table ", check.table,
+                                    " does not match precondition.filter; read it again, then decide anew"),
+                       {{"table", check.table}});
     case Check::Kind::kRowsWithin:
       return CheckBounds(check.bounds, static_cast<int64_t>(result.batch.rows.size()), ByteSize(result.batch.rows));
     case Check::Kind::kFence:

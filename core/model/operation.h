@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/model/condition.h"
 #include "core/model/ids.h"
 #include "core/model/statement.h"
 #include "core/model/value.h"
@@ -54,8 +55,8 @@ enum class MutationKind : uint8_t { kInsert, kUpdate, kUpsert, kDelete };
 
 struct Precondition {
   std::optional<bool> exists;
-  std::string etag;  // Empty: none.
-  bool empty() const { return !exists.has_value() && etag.empty(); }
+  std::string etag;                 // Empty: none.
+  std::optional<Condition> filter;  // The row must be there and match.
 };
 
 enum class GeneratedKind : uint8_t { kUuidV7, kInt64TimeOrdered };

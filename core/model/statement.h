@@ -30,6 +30,7 @@ struct Check {
     kRowRequired,  // At least one row returned or affected, else kNotFound ROW_NOT_FOUND.
     kNoRow,        // No row returned, else kAlreadyExists ROW_EXISTS.
     kEtag,         // As kRowRequired, and EtagOf(first row) == etag, else kAborted ETAG_MISMATCH.
+    kMatch,        // At least one row returned, else kFailedPrecondition PRECONDITION_FAILED: the caller's filter refuses the row.
     kRowsWithin,   // No more rows and bytes returned than the bounds, else kResourceExhausted LIMIT_EXCEEDED.
     kFence,        // At least one row returned, else kFailedPrecondition LOCK_LOST: `table` is the name of the lock.
   };

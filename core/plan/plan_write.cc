@@ -10,6 +10,7 @@
 #include "core/base/status_macros.h"
 #include "core/model/key_bytes.h"
 #include "core/plan/fence.h"
+#include "core/plan/filter.h"
 #include "core/plan/planner.h"
 #include "core/plan/route.h"
 
@@ -57,8 +58,15 @@ absl::Status CheckRowSize(const Table& table, const ColumnValues& values, int64_
                    {{"table", table.name()}, {"bytes", absl::StrCat(size)}});
 }
 
-// What a record must not say besides what its columns allow.
-void CheckPreconditionForm(const Mutation& mutation, const std::string& path, std::vector<FieldViolation>& violations) {
+// The violations of a failed check, beside those found before.
+void Collect(const absl::Status& status, std::vector<FieldViolation>& violations) {
+  const ErrorDetail detail = DetailOf(status);
+  violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
+}
+
+// Whether the precondition fits its mutation; gives its filter, checked.
+std::optional<Predicate> CheckPrecondition(const Mutation& mutation, const Table& table, const Catalog& catalog,
+                                           const std::string& path, std::vector<FieldViolation>& violations) {
   const Precondition& given = mutation.precondition;
   const std::string field = path + "precondition";
   const bool insert = mutation.kind == MutationKind::kInsert;
@@ -72,6 +80,18 @@ void CheckPreconditionForm(const Mutation& mutation, const std::string& path, st
   if (!given.etag.empty() && (insert || !given.exists.value_or(true))) {
     violations.push_back({field + ".etag", "a row that must not exist has no etag"});
   }
+  if (!given.filter.has_value()) return std::nullopt;
+  if (insert || !given.exists.value_or(true)) {
+    violations.push_back({field + ".filter", "a row that must not exist matches nothing"});
+    return std::nullopt;
+  }
+  absl::StatusOr<Predicate> predicate = CheckFilter(*given.filter, table, catalog, FilterLimits());
+  if (predicate.ok()) return *std::move(predicate);
+  Collect(predicate.status(), violations);
+  if (DetailOf(predicate.status()).violations.empty()) {
+    violations.push_back({field + ".filter", std::string(predicate.status().message())});
+  }
+  return std::nullopt;
 }
 
 // The dialect of the shard that sees the mutation first.
@@ -88,10 +108,26 @@ void FenceTask(const LockFence& fence, Dialect dialect, Task& task) {
   }
 }
 
-// The violations of a failed check, beside those found before.
-void Collect(const absl::Status& status, std::vector<FieldViolation>& violations) {
-  const ErrorDetail detail = DetailOf(status);
-  violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
+// Finds the row, which is locked by now, if it matches.
+Statement MatchStatement(const Table& table, const Predicate& filter, const Key& key, Dialect dialect, SqlTexts& texts) {
+  constexpr char kAlias[] = "t0";
+  SqlText sql(dialect);
+  sql << "SELECT 1 FROM " << QuoteTable(table.name(), dialect) << " AS " << kAlias << " WHERE ";
+  for (size_t i = 0; i < key.size(); ++i) {
+    const Column& column = table.columns()[table.primary_key()[i]];
+    sql << kAlias << "." << QuoteIdentifier(column.name) << " = ";
+    sql.Bind(key[i], column.type) << " AND ";
+  }
+  sql << "(";
+  WritePredicate(filter, kAlias, sql);
+  sql << ")";
+  Statement statement = std::move(sql).Take();
+  statement.sql = texts.Intern(std::move(statement.sql));
+  statement.result_types = std::make_shared<const std::vector<ColumnType>>(1, ColumnType{TypeKind::kInt32, false, ""});
+  statement.returns_rows = true;
+  statement.check.kind = Check::Kind::kMatch;
+  statement.check.table = table.name();
+  return statement;
 }
 
 // Finishes what every kind of mutation shares: the columns to return.
@@ -115,25 +151,27 @@ void SetReturning(const Table& table, const Mutation& mutation, const std::strin
 
 }  // namespace
 
-// Locks the row and looks at it before the write: for an etag, or for an upsert that must find its row.
-void Planner::AddEtagCheck(const Table& table, const Mutation& mutation, const Key& key, Dialect dialect, Step& step) {
-  const bool must_exist = mutation.precondition.exists.value_or(false);
-  if (mutation.precondition.etag.empty() && !(must_exist && mutation.kind == MutationKind::kUpsert)) return;
+// Locks the row and looks at it before the write: for an etag or a filter, or for an upsert that must find its row.
+void Planner::AddPrecondition(const Table& table, const Precondition& given, const std::optional<Predicate>& filter, bool upsert,
+                              const Key& key, Dialect dialect, Step& step) {
+  const bool must_exist = given.exists.value_or(false);
+  if (given.etag.empty() && !filter.has_value() && !(must_exist && upsert)) return;
   std::vector<size_t> all(table.columns().size());
   std::iota(all.begin(), all.end(), size_t{0});
   const LoweredSql& lowered = lowering_.LockedRead(table, dialect, all);
   Statement read = WriteStatement(lowered, key, true);
-  read.check.kind = mutation.precondition.etag.empty() ? Check::Kind::kRowRequired : Check::Kind::kEtag;
-  read.check.etag = mutation.precondition.etag;
+  read.check.kind = given.etag.empty() ? Check::Kind::kRowRequired : Check::Kind::kEtag;
+  read.check.etag = given.etag;
   read.check.table = table.name();
   read.check.precondition = must_exist;
   step.statements.push_back(std::move(read));
+  if (filter.has_value()) step.statements.push_back(MatchStatement(table, *filter, key, dialect, texts_));
 }
 
 absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const Mutation& mutation,
                                                      const Snapshot& snapshot, const std::string& path) {
   std::vector<FieldViolation> violations;
-  CheckPreconditionForm(mutation, path, violations);
+  const std::optional<Predicate> filter = CheckPrecondition(mutation, table, snapshot.catalog, path, violations);
   ColumnValues values = CheckRecord(table, mutation.record, path + "record", violations);
   Planned planned;
   bool database_makes_key = false;
@@ -176,7 +214,7 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
     }
   }
   const Dialect dialect = FirstDialect(snapshot.topology, planned.shard);
-  if (upsert) AddEtagCheck(table, mutation, planned.key, dialect, planned.step);
+  if (upsert) AddPrecondition(table, mutation.precondition, filter, true, planned.key, dialect, planned.step);
   std::vector<size_t> columns;
   std::vector<Value> params;
   Split(std::move(values), 0, columns, params);
@@ -190,7 +228,7 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
 absl::StatusOr<Planner::Planned> Planner::PlanChange(const Table& table, const Mutation& mutation,
                                                      const Snapshot& snapshot, const std::string& path) {
   std::vector<FieldViolation> violations;
-  CheckPreconditionForm(mutation, path, violations);
+  const std::optional<Predicate> filter = CheckPrecondition(mutation, table, snapshot.catalog, path, violations);
   Planned planned;
   const bool deletes = mutation.kind == MutationKind::kDelete;
   const bool needs_row = !deletes && table.kind() == TableKind::kReference;
@@ -227,7 +265,7 @@ absl::StatusOr<Planner::Planned> Planner::PlanChange(const Table& table, const M
     QUARRY_ASSIGN_OR_RETURN(planned.shard, ShardOfRow(table, planned.key, snapshot));
   }
   const Dialect dialect = FirstDialect(snapshot.topology, planned.shard);
-  AddEtagCheck(table, mutation, planned.key, dialect, planned.step);
+  AddPrecondition(table, mutation.precondition, filter, false, planned.key, dialect, planned.step);
   std::vector<size_t> columns;
   std::vector<Value> params;
   Split(std::move(values), planned.key.size(), columns, params);

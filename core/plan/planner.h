@@ -13,9 +13,11 @@
 #include "absl/status/statusor.h"
 #include "core/merge/merge.h"
 #include "core/model/operation.h"
+#include "core/model/predicate.h"
 #include "core/plan/lowering.h"
 #include "core/plan/read_shape.h"
 #include "core/plan/snapshot.h"
+#include "core/plan/sql_texts.h"
 
 namespace quarry {
 
@@ -79,10 +81,12 @@ class Planner {
                                      const std::string& path);
   absl::Status PlaceAll(const WriteOperation& op, const Snapshot& snapshot, std::vector<std::optional<Planned>> planned,
                         WritePlan& plan);
-  void AddEtagCheck(const Table& table, const Mutation& mutation, const Key& key, Dialect dialect, Step& step);
+  void AddPrecondition(const Table& table, const Precondition& given, const std::optional<Predicate>& filter, bool upsert,
+                       const Key& key, Dialect dialect, Step& step);
 
   const PlanLimits limits_;
   Lowering lowering_;
+  SqlTexts texts_;
   ReadShapes shapes_;
   std::shared_ptr<const Snapshot> followed_;  // Whose tables the two above speak of.
 };

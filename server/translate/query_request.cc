@@ -17,7 +17,7 @@
 namespace quarry {
 namespace {
 
-using Params = std::map<std::string, Value>;
+constexpr char kParams[] = "params";
 
 // Structured conditions -> the syntax tree.
 class ConditionReader {
@@ -200,28 +200,6 @@ std::set<std::string> NamedParams(const std::string& text) {
   return names;
 }
 
-template <typename Request>
-Params ToParams(const Request& request, Violations& violations) {
-  Params params;
-  const FieldPath path("params");
-  for (const auto& [name, value] : request.params()) {
-    params.emplace(name, ToValue(value, FieldPath(path, name), violations));
-  }
-  return params;
-}
-
-std::optional<Condition> ParseText(const std::string& text, const Params& params, const char* field,
-                                   Violations& violations) {
-  absl::StatusOr<Condition> condition = ParseFilter(text, params, FilterLimits(), field);
-  if (condition.ok()) return *std::move(condition);
-  const ErrorDetail detail = DetailOf(condition.status());
-  for (const FieldViolation& violation : detail.violations) {
-    violations.Add(violation.field.c_str(), violation.description);
-  }
-  if (detail.violations.empty()) violations.Add(field, std::string(condition.status().message()));
-  return std::nullopt;
-}
-
 // The condition of a request, from its one of two forms.
 std::optional<Condition> FromForms(const std::string& text, const char* text_field, const v1::Condition* tree,
                                    const char* tree_field, const Params& params, Violations& violations) {
@@ -229,30 +207,23 @@ std::optional<Condition> FromForms(const std::string& text, const char* text_fie
     violations.Add(text_field, absl::StrCat("and ", tree_field, " exclude each other; give one of them"));
     return std::nullopt;
   }
-  if (!text.empty()) return ParseText(text, params, text_field, violations);
+  if (!text.empty()) return ToCondition(text, params, text_field, violations);
   if (tree != nullptr) return ToCondition(*tree, tree_field, violations);
   return std::nullopt;
-}
-
-void RefuseUnused(const Params& params, Violations& violations) {
-  const FieldPath path("params");
-  for (const auto& [name, value] : params) {
-    violations.Add(FieldPath(path, name), "is used nowhere; leave it out, or write it as @name in the filter");
-  }
 }
 
 // filter, params and where of a request without other texts.
 template <typename Request>
 std::optional<Condition> ToFilter(const Request& request, Violations& violations) {
-  const Params params = ToParams(request, violations);
-  if (request.filter().empty()) RefuseUnused(params, violations);
+  const Params params = ToParams(request.params(), kParams, violations);
+  if (request.filter().empty()) RefuseUnused(params, kParams, violations);
   return FromForms(request.filter(), "filter", request.has_where() ? &request.where() : nullptr, "where", params,
                    violations);
 }
 
 // Each text gets the parameters that are not the other's alone; so one that neither uses is reported, once.
 void ToFilterAndHaving(const v1::AggregateRequest& request, AggregateOperation& op, Violations& violations) {
-  const Params params = ToParams(request, violations);
+  const Params params = ToParams(request.params(), kParams, violations);
   const std::set<std::string> in_filter = NamedParams(request.filter());
   const std::set<std::string> in_having = NamedParams(request.having());
   Params for_filter;
@@ -265,7 +236,7 @@ void ToFilterAndHaving(const v1::AggregateRequest& request, AggregateOperation& 
     if (having_uses) for_having.emplace(name, value);
     if (!filter_uses && !having_uses) for_nobody.emplace(name, value);
   }
-  RefuseUnused(for_nobody, violations);
+  RefuseUnused(for_nobody, kParams, violations);
   op.filter = FromForms(request.filter(), "filter", request.has_where() ? &request.where() : nullptr, "where",
                         for_filter, violations);
   op.having = FromForms(request.having(), "having", request.has_having_where() ? &request.having_where() : nullptr,

@@ -33,6 +33,20 @@ GeneratedColumn ToGenerated(const v1::GeneratedColumn& wire, const FieldPath& pa
   return generated;
 }
 
+Precondition ToPrecondition(const v1::Precondition& wire, const FieldPath& path, Violations& violations) {
+  Precondition precondition;
+  if (wire.has_exists()) precondition.exists = wire.exists();
+  precondition.etag = wire.etag();
+  const FieldPath params_path(path, "params");
+  const Params params = ToParams(wire.params(), params_path, violations);
+  if (wire.filter().empty()) {
+    RefuseUnused(params, params_path, violations);
+  } else {
+    precondition.filter = ToCondition(wire.filter(), params, FieldPath(path, "filter"), violations);
+  }
+  return precondition;
+}
+
 // The fields of a mutation are those of the request for it alone.
 template <typename Wire>
 Mutation ToMutation(MutationKind kind, const Wire& wire, const FieldPath& path, Violations& violations) {
@@ -40,8 +54,9 @@ Mutation ToMutation(MutationKind kind, const Wire& wire, const FieldPath& path, 
   mutation.kind = kind;
   mutation.table = wire.table();
   mutation.returning = ToNames(wire.returning());
-  if (wire.precondition().has_exists()) mutation.precondition.exists = wire.precondition().exists();
-  mutation.precondition.etag = wire.precondition().etag();
+  if (wire.has_precondition()) {
+    mutation.precondition = ToPrecondition(wire.precondition(), FieldPath(path, "precondition"), violations);
+  }
   if constexpr (requires { wire.record(); }) {
     mutation.record = ToRecord(wire.record().columns(), FieldPath(path, "record"), violations);
   }

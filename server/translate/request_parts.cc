@@ -4,7 +4,9 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
 #include "core/base/ids.h"
+#include "core/plan/filter.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "server/translate/value.h"
@@ -97,6 +99,30 @@ Freshness ToFreshness(const google::protobuf::Message& request, const v1::ReadOp
       absl::Seconds(options.max_staleness().seconds()) + absl::Nanoseconds(options.max_staleness().nanos());
   freshness.key = QuestionOf(request);
   return freshness;
+}
+
+Params ToParams(const google::protobuf::Map<std::string, v1::Value>& wire, const FieldPath& path, Violations& violations) {
+  Params params;
+  for (const auto& [name, value] : wire) params.emplace(name, ToValue(value, FieldPath(path, name), violations));
+  return params;
+}
+
+void RefuseUnused(const Params& params, const FieldPath& path, Violations& violations) {
+  for (const auto& [name, value] : params) {
+    violations.Add(FieldPath(path, name), "is used nowhere; leave it out, or write it as @name in the filter");
+  }
+}
+
+std::optional<Condition> ToCondition(const std::string& text, const Params& params, const FieldPath& field,
+                                     Violations& violations) {
+  absl::StatusOr<Condition> condition = ParseFilter(text, params, FilterLimits(), field.ToString());
+  if (condition.ok()) return *std::move(condition);
+  const ErrorDetail detail = DetailOf(condition.status());
+  for (const FieldViolation& violation : detail.violations) {
+    violations.Add(violation.field.c_str(), violation.description);
+  }
+  if (detail.violations.empty()) violations.Add(field, std::string(condition.status().message()));
+  return std::nullopt;
 }
 
 LockFence ToFence(const v1::LockFence& wire, Violations& violations) {

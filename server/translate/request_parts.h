@@ -1,9 +1,12 @@
 // Parts that several requests have in common. What is wrong with them goes to `violations`.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/model/condition.h"
 #include "core/model/operation.h"
 #include "google/protobuf/message.h"
 #include "quarry/v1/common.pb.h"
@@ -23,6 +26,15 @@ struct TargetForms {
 };
 
 Target ToTarget(const v1::Target& wire, TargetForms forms, Violations& violations);
+
+// The values of a filter's @name parameters.
+using Params = std::map<std::string, Value>;
+Params ToParams(const google::protobuf::Map<std::string, v1::Value>& wire, const FieldPath& path, Violations& violations);
+void RefuseUnused(const Params& params, const FieldPath& path, Violations& violations);
+// What the text of a filter says; none when it is wrong.
+std::optional<Condition> ToCondition(const std::string& text, const Params& params, const FieldPath& field,
+                                     Violations& violations);
+
 // True when the call asks for one cut; excludes `allow_partial`.
 bool ToSnapshot(const v1::ReadOptions& options, bool allow_partial, Violations& violations);
 void CheckReadOptions(const v1::ReadOptions& options, bool in_transaction, Violations& violations);

@@ -156,6 +156,7 @@ void FillResponse(const WriteResult& result, const Topology& topology, v1::Batch
   }
   FillServedBy(result.served_by, topology, wire->mutable_served_by());
   wire->set_replayed(result.replayed);
+  if (result.unfinished) wire->set_unfinished_transaction_id(result.transaction_id);
 }
 
 void FillResponse(const WriteResult& result, const Topology& topology, v1::CommitResponse* wire) {

@@ -43,6 +43,7 @@ void FillResponse(const WriteResult& result, const Topology& topology, Wire* wir
   FillMutation(result.mutations.front(), wire);
   FillServedBy(result.served_by, topology, wire->mutable_served_by());
   wire->set_replayed(result.replayed);
+  if (result.unfinished) wire->set_unfinished_transaction_id(result.transaction_id);
 }
 
 void FillSummary(const Table& table, v1::TableSummary* wire);

@@ -33,7 +33,8 @@ constexpr char kLookAtServer[] =
     "WHERE coalesce(r.state, 'streaming') = 'streaming' AND NOT EXISTS "
     "(SELECT 1 FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical'))";
 constexpr char kLookAtRights[] =
-    "SELECT count(*) FROM unnest(ARRAY['quarry.requests', 'quarry.txn_decision', 'quarry.txn_part', 'quarry.lock_fence']) t, "
+    "SELECT count(*) FROM unnest(ARRAY['quarry.requests', 'quarry.txn_decision', 'quarry.txn_part', 'quarry.locks', "
+    "'quarry.lock_store', 'quarry.lock_fence']) t, "
     "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p WHERE NOT has_table_privilege(t, p)";
 
 PostgresOptions With(PostgresOptions options, int64_t sessions_max) {

@@ -95,6 +95,26 @@ TEST_P(RecoveryTest, ACommitThatCouldNotBeFinishedIsFinishedByRecovery) {
   EXPECT_EQ(own->Metric("quarry_audit_findings"), 0);
 }
 
+TEST_P(RecoveryTest, AWriteToAReferenceTableSaysThatSomeShardHasYetToShowIt) {
+  const std::unique_ptr<TestGateway> own = StartOwn(GetParam(), "100ms");
+  ASSERT_NE(own, nullptr);
+  const std::string code = absl::StrCat("u", own->NewCustomerOn(0));
+  client::Record country = {{"code", code}, {"name", code}};
+  std::string transaction_id;
+  {
+    const ArmedFailpoints stuck("commit.before_finish=error");
+    ASSERT_OK_AND_ASSIGN(const client::WriteResult written, own->client().Insert("countries", country));
+    transaction_id = written.unfinished_transaction_id;
+    ASSERT_NE(transaction_id, "");
+    EXPECT_TRUE(Eventually([&] {
+      const auto fate = own->client().GetTransaction(transaction_id);
+      return fate.ok() && fate->state() == v1::TRANSACTION_STATE_COMMITTED && fate->unfinished_shards_size() == 0;
+    }));
+  }
+  ASSERT_OK_AND_ASSIGN(const client::WriteResult written, own->client().Update("countries", {code}, {{"visits", 8}}));
+  EXPECT_EQ(written.unfinished_transaction_id, "");
+}
+
 TEST_P(RecoveryTest, AnOperatorSeesWhatIsUnfinishedAndEndsIt) {
   const std::unique_ptr<TestGateway> own = StartOwn(GetParam(), "1h");
   ASSERT_NE(own, nullptr);

@@ -151,6 +151,49 @@ TEST_P(RowsTest, AnEtagGuardsUpdatesUpsertsAndDeletes) {
   EXPECT_THAT(client().Delete("customers", {id}, fresh), IsOk());
 }
 
+TEST_P(RowsTest, AFilterGuardsUpdatesUpsertsAndDeletes) {
+  const int64_t id = AddCustomer();
+  MutationOptions seen;
+  seen.filter = "visits = @read AND name LIKE 'customer%'";
+  seen.params = {{"read", 0}};
+  EXPECT_THAT(client().Update("customers", {id}, {{"visits", 1}}, seen), IsOk());
+  const auto refused = Fails(absl::StatusCode::kFailedPrecondition, reason::kPreconditionFailed);
+  EXPECT_THAT(client().Update("customers", {id}, {{"visits", 2}}, seen), refused) << "the version column has moved on";
+  EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"name", "x"}}, seen), refused);
+  EXPECT_THAT(client().Delete("customers", {id}, seen), refused);
+  ASSERT_OK_AND_ASSIGN(const client::ReadResult read, client().Get("customers", {id}));
+  EXPECT_EQ(read.record["visits"], Value(1));
+  EXPECT_NE(read.record["name"], Value("x"));
+  seen.params = {{"read", 1}};
+  seen.etag = read.etag;
+  EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"name", "customer x"}}, seen), IsOk());
+  seen.etag.clear();
+  EXPECT_THAT(client().Delete("customers", {id}, seen), IsOk());
+  EXPECT_THAT(client().Delete("customers", {id}, seen), Fails(absl::StatusCode::kNotFound, reason::kRowNotFound));
+  EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"name", "x"}}, seen),
+              Fails(absl::StatusCode::kNotFound, reason::kRowNotFound)) << "a filter wants its row";
+}
+
+TEST_P(RowsTest, AFilterThatRefusesOneRowLeavesTheWholeCommitUndone) {
+  const int64_t here = gateway_.NewCustomerOn(0);
+  const int64_t there = gateway_.NewCustomerOn(1);
+  for (const int64_t id : {here, there}) {
+    ASSERT_THAT(client().Insert("customers", {{"id", id}, {"name", "A"}, {"visits", id == here ? 5 : 1}}), IsOk());
+  }
+  const auto take = [&](int64_t id) {
+    MutationOptions enough;
+    enough.filter = "visits >= 3";
+    return client::Mutation::Update("customers", {id}, {{"visits", 0}}, enough);
+  };
+  EXPECT_THAT(client().CommitMutations({take(here), take(there)}),
+              Fails(absl::StatusCode::kFailedPrecondition, reason::kPreconditionFailed));
+  ASSERT_OK_AND_ASSIGN(const client::ReadResult kept, client().Get("customers", {here}));
+  EXPECT_EQ(kept.record["visits"], Value(5));
+  ASSERT_OK_AND_ASSIGN(const auto apart, client().BatchWrite({take(here), take(there)}));
+  EXPECT_THAT(apart[0], IsOk());
+  EXPECT_THAT(apart[1], Fails(absl::StatusCode::kFailedPrecondition, reason::kPreconditionFailed));
+}
+
 TEST_P(RowsTest, ConstraintsAreNamedAndNothingIsApplied) {
   const int shard = 1;
   const int64_t first = gateway_.NewCustomerOn(shard);

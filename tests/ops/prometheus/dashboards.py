@@ -1,17 +1,24 @@
 """The committed dashboards, read as Grafana reads them: panels, queries, variables."""
 
+import hashlib
 import json
 import re
 
-from prometheus import CHART
+from prometheus import CHART, REPO
 
 FOLDER = CHART / "dashboards"
+DRAWN = REPO / "docs" / "dashboards" / "drawn.sha256"  # Of which files pictures.py has made the pictures beside it.
 VALUES_OF = re.compile(r"label_values\((.+), (\w+)\)$")
 
 
 def load():
     """Each dashboard by its name."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+
+
+def checksums():
+    """The committed files as sha256sum tells them."""
+    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(FOLDER.glob("*.json")))
 
 
 def panels(dashboard):

@@ -25,6 +25,9 @@ class Dashboards(unittest.TestCase):
         for path, text in made.items():
             self.assertEqual(path.read_text(encoding="utf-8"), text, f"{path.name} is not that of generate.py: run it")
 
+    def test_the_pictures_are_of_these_dashboards(self):
+        self.assertEqual(dashboards.DRAWN.read_text(encoding="utf-8"), dashboards.checksums(), "draw them anew: pictures.py")
+
     def test_each_is_found_by_its_name_and_has_its_variables(self):
         loaded = dashboards.load()
         self.assertEqual(set(loaded), {"overview", "shards", "queries", "transactions", "gateways"})

@@ -21,7 +21,7 @@ import dashboards
 import prometheus
 from prometheus import gateway, wait_for
 
-PICTURES = prometheus.REPO / "docs" / "dashboards"
+PICTURES = dashboards.DRAWN.parent
 SCRAPE, RATE_INTERVAL = "2s", "16s"
 
 
@@ -89,6 +89,7 @@ def main():
         for name, dashboard in dashboards.load().items():
             draw.draw(api, dashboard, PICTURES / f"{name}.png", start + 30, end, RATE_INTERVAL)
             print(f"docs/dashboards/{name}.png: {os.path.getsize(PICTURES / f'{name}.png') // 1024} KiB")
+        dashboards.DRAWN.write_text(dashboards.checksums(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/plan/filter.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -411,6 +412,40 @@ TEST_F(PlannerTest, LocksAndChecksTheRowBeforeAWriteWithAnEtag) {
   EXPECT_TRUE(statements[0].writes);
   EXPECT_EQ(statements[0].check.kind, Check::Kind::kEtag);
   EXPECT_EQ(statements[0].check.etag, "abc");
+}
+
+TEST_F(PlannerTest, AsksWhetherTheLockedRowMatchesBeforeAWriteWithAFilter) {
+  Mutation mutation = UpdateUser(4, NameRecord());
+  ASSERT_OK_AND_ASSIGN(mutation.precondition.filter,
+                       ParseFilter("name = @old", {{"old", Value::Text("Ada")}}, FilterLimits(), "precondition.filter"));
+  ASSERT_OK_AND_ASSIGN(const WritePlan plan, WriteOne(mutation));
+  const std::vector<Statement>& statements = plan.tasks[0].steps[0].statements;
+  ASSERT_EQ(statements.size(), 3u);
+  EXPECT_THAT(*statements[0].sql, HasSubstr("FOR UPDATE"));
+  EXPECT_EQ(statements[0].check.kind, Check::Kind::kRowRequired);
+  EXPECT_EQ(*statements[1].sql,
+            "SELECT 1 FROM \"users\" AS t0 WHERE t0.\"id\" = $1 AND ((t0.\"name\" = $2))");
+  EXPECT_THAT(statements[1].params, ElementsAre(Value::Int64(4), Value::Text("Ada")));
+  EXPECT_EQ(statements[1].check.kind, Check::Kind::kMatch);
+  ASSERT_OK_AND_ASSIGN(const WritePlan again, WriteOne(mutation));
+  EXPECT_EQ(again.tasks[0].steps[0].statements[1].sql, statements[1].sql) << "sessions find prepared statements by it";
+}
+
+TEST_F(PlannerTest, RefusesAFilterThatCannotGuardTheWrite) {
+  const auto fields = [this](Mutation mutation, const std::string& text) {
+    absl::StatusOr<Condition> filter = ParseFilter(text, {}, FilterLimits(), "precondition.filter");
+    EXPECT_THAT(filter, IsOk());
+    mutation.precondition.filter = *std::move(filter);
+    return Fields(WriteOne(mutation).status());
+  };
+  EXPECT_THAT(fields(UpdateUser(4, NameRecord()), "nome = 'Ada'"), ElementsAre("precondition.filter: character 1"));
+  EXPECT_THAT(fields(UpdateUser(4, NameRecord()), "name = 3"), ElementsAre("precondition.filter: character 1"));
+  EXPECT_THAT(fields(InsertUser(4), "name = 'Ada'"), ElementsAre("precondition.filter"));
+  Mutation creates = InsertUser(4);
+  creates.kind = MutationKind::kUpsert;
+  EXPECT_THAT(fields(creates, "name = 'Ada'"), IsEmpty());
+  creates.precondition.exists = false;
+  EXPECT_THAT(fields(creates, "name = 'Ada'"), ElementsAre("precondition.filter"));
 }
 
 TEST_F(PlannerTest, TurnsAnUpsertByItsPreconditionIntoWhatItMeans) {

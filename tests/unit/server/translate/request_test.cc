@@ -50,6 +50,25 @@ TEST(RequestTest, AnInsertBecomesOneMutation) {
   EXPECT_FALSE(op.indexed_paths);
 }
 
+TEST(RequestTest, ReadsTheFilterOfAPreconditionWithItsParameters) {
+  v1::CommitRequest request;
+  request.add_mutations();
+  v1::UpdateMutation* update = request.mutable_mutations(0)->mutable_update();
+  update->set_table("customers");
+  update->mutable_key()->add_values()->set_int64_value(1);
+  update->mutable_precondition()->set_filter("version = @read");
+  (*update->mutable_precondition()->mutable_params())["read"].set_int64_value(3);
+  ASSERT_OK_AND_ASSIGN(const WriteOperation op, ToOperation(request));
+  ASSERT_TRUE(op.mutations[0].precondition.filter.has_value());
+  EXPECT_EQ(op.mutations[0].precondition.filter->column, "version");
+  EXPECT_EQ(op.mutations[0].precondition.filter->values, std::vector<Value>{Value::Int64(3)});
+  update->mutable_precondition()->set_filter("version = = 3");
+  EXPECT_EQ(FieldsOf(ToOperation(request).status()),
+            std::set<std::string>{"mutations[0].precondition.filter: character 11"});
+  update->mutable_precondition()->clear_filter();
+  EXPECT_EQ(FieldsOf(ToOperation(request).status()), std::set<std::string>{"mutations[0].precondition.params.read"});
+}
+
 TEST(RequestTest, ReportsEveryBadFieldAtOnceWithItsPath) {
   v1::BatchWriteRequest request;
   request.set_request_id("no uuid");

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <random>
@@ -128,9 +130,45 @@ TEST_F(PostgresTwoPhaseTest, AUserWhoMayNotCreateTheTablesIsToldWhoMay) {
   EXPECT_THAT(Prepare(*session, 1), IsOk());
 }
 
+// The block of SQL in docs/transactions.md, for an owner who gives the gateway no right to create.
+std::string DocumentedSql() {
+  std::ifstream page(QUARRY_TRANSACTIONS_PAGE);
+  const std::string text{std::istreambuf_iterator<char>(page), std::istreambuf_iterator<char>()};
+  const std::string open = "```sql\n";
+  const size_t begin = text.find(open + "CREATE SCHEMA") + open.size();
+  return text.substr(begin, text.find("```", begin) - begin);
+}
+
+TEST_F(PostgresTwoPhaseTest, TheDocumentedSqlIsAllThatAUserWithoutRightsToCreateNeeds) {
+  Schema("DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; GRANT ALL ON t TO app");
+  Schema(DocumentedSql());
+  const std::string columns =
+      "SELECT string_agg(format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, collation_name), ', ' "
+      "ORDER BY table_name, column_name) FROM information_schema.columns WHERE table_schema = 'quarry'";
+  const std::string documented = Query(columns);
+  options_.conninfo = absl::StrCat(options_.conninfo, " user=app");
+  Open();
+  EXPECT_THAT(Check(), IsOk());
+  {
+    const std::unique_ptr<Session> session = Writer(1);
+    EXPECT_THAT(Prepare(*session, 1), IsOk());
+  }
+  for (const char* table : {"locks", "lock_store"}) {
+    Schema(absl::StrCat("REVOKE UPDATE ON quarry.", table, " FROM app"));
+    Open();
+    ExpectUnfit("privileges", "grant it");
+    Schema(absl::StrCat("GRANT UPDATE ON quarry.", table, " TO app"));
+  }
+  backend_.reset();
+  ASSERT_OK_AND_ASSIGN(options_.conninfo, cluster_->CreateDatabase("made"));
+  Open();
+  Init();
+  EXPECT_EQ(cluster_->QueryOne("made", columns).value_or("failed"), documented);
+}
+
 TEST_F(PostgresTwoPhaseTest, CreatesEachOfItsTables) {
   Init();
-  for (const char* table : {"requests", "txn_decision", "txn_part", "lock_fence"}) {
+  for (const char* table : {"requests", "txn_decision", "txn_part", "locks", "lock_fence"}) {
     EXPECT_EQ(Query(absl::StrCat("SELECT count(*) FROM quarry.", table)), "0");
   }
 }
