@@ -88,9 +88,6 @@ std::optional<Predicate> CheckPrecondition(const Mutation& mutation, const Table
   absl::StatusOr<Predicate> predicate = CheckFilter(*given.filter, table, catalog, FilterLimits());
   if (predicate.ok()) return *std::move(predicate);
   Collect(predicate.status(), violations);
-  if (DetailOf(predicate.status()).violations.empty()) {
-    violations.push_back({field + ".filter", std::string(predicate.status().message())});
-  }
   return std::nullopt;
 }
 
