@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "grpcpp/channel.h"
 #include "quarry/v1/data.grpc.pb.h"
 #include "server/wiring/gateway.h"
 #include "tests/differential/reference.h"
@@ -41,21 +42,32 @@ class World {
   absl::StatusOr<std::unique_ptr<Reference>> NewReference(bool postgres) const;
   // These rows take the place of the table's rows, everywhere. Rows that reference them go first, those they reference are there.
   absl::Status ReplaceRows(size_t table, std::vector<Row> rows);
+  // One more shard, as an operator adds it: the rows that the new resolvers and tables of `yaml` place on it are moved from database
+  // to database while the gateway is down, which then starts anew on another port. The number of rows moved. Sharded tables are
+  // sharded by their first column, an integer; where shards are mixed, rows come from one like the new one.
+  absl::StatusOr<int> AddShard(std::string yaml);
   int grpc_port() const { return gateway_->grpc_port(); }
 
  private:
   World(WorldOptions options, Schema schema) : options_(std::move(options)), schema_(std::move(schema)) {}
-  absl::Status CreateShards();
+  absl::Status CreateShard(int shard);
   absl::Status StartGateway();
   absl::Status CreateReferences();
   absl::Status InsertAll();
   absl::Status Insert(const TestTable& table, const std::vector<Row>& rows);
   bool IsPostgres(int shard) const;
+  std::string SqliteFile(int shard) const;
+  std::shared_ptr<grpc::Channel> NewChannel() const;
+  absl::StatusOr<std::vector<std::vector<int>>> Places() const;
+  absl::StatusOr<int> MoveRows(const std::vector<std::vector<int>>& before, const std::vector<std::vector<int>>& after);
+  absl::Status CopyRows(const TestTable& table, const std::vector<Row>& rows, const std::string& where, int from, int to);
+  absl::Status RunOnShard(int shard, const std::string& sql) const;
 
-  const WorldOptions options_;
+  WorldOptions options_;
   Schema schema_;
   TempDirectory data_;
-  std::string yaml_;
+  std::vector<std::string> shard_places_;    // YAML.
+  std::vector<std::string> shard_databases_;  // PostgreSQL's names; empty for SQLite.
   std::string reference_database_;
   std::unique_ptr<Gateway> gateway_;
 };
