@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/client_context.h"
 #include "gtest/gtest.h"
+#include "tests/differential/answer.h"
 #include "tests/differential/layout.h"
 #include "tests/differential/world.h"
 
@@ -16,6 +17,7 @@ namespace quarry::differential {
 namespace {
 
 constexpr int kOrders = 8;
+constexpr int kQuestions = 120;
 // Shares of what s1 has before, and of what it has after.
 const std::vector<int> kBefore = {0, 1, 1, 2};
 const std::vector<int> kAfter = {0, 1, 3, 2};
@@ -176,6 +178,23 @@ TEST_P(DivisionTest, ResumeTokensGoOn) {
   for (Cut& cut : cuts) {
     ASSERT_EQ(Stream(cut.request, 0, cut.token), cut.rest)
         << "QUARRY_SEED=" << TestSeed() << ", " << cut.request.ShortDebugString();
+  }
+}
+
+TEST_P(DivisionTest, AnswersStayWhatTheyWere) {
+  Dice dice(SeedOf(TestSeed(), 4200 + static_cast<uint64_t>(std::get<0>(GetParam()))));
+  std::vector<std::pair<Question, Answer>> asked;
+  for (int i = 0; i < kQuestions; ++i) {
+    Question question = AnyQuestion(schema(), static_cast<size_t>(1 + i % 2), dice);
+    Answer answer = AskGateway(*client_, schema(), question);
+    ASSERT_TRUE(answer.status.ok()) << "QUARRY_SEED=" << TestSeed() << ", question " << i << ": " << answer.status;
+    asked.emplace_back(std::move(question), std::move(answer));
+  }
+  ASSERT_NO_FATAL_FAILURE(Divide());
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const auto& [question, answer] = asked[i];
+    ASSERT_EQ(Difference(schema(), question, AskGateway(*client_, schema(), question), answer), "")
+        << "QUARRY_SEED=" << TestSeed() << ", question " << i << " after the division, against before";
   }
 }
 

@@ -1,12 +1,15 @@
 // Answers that must follow from each other, whatever the data: no reference is asked.
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tests/differential/answer.h"
+#include "tests/differential/layout.h"
 #include "tests/differential/world.h"
 
 namespace quarry::differential {
@@ -27,16 +30,20 @@ std::string BackendsName(const testing::TestParamInfo<Backends>& info) {
   return kNames[static_cast<size_t>(info.param)];
 }
 
-class ShardCountTest : public testing::TestWithParam<Backends> {};
+class ShardCountTest : public testing::TestWithParam<std::tuple<Backends, const char*>> {};
 
 TEST_P(ShardCountTest, NeitherTheNumberOfShardsNorTheOrderOfInsertsChangesAnswers) {
-  const uint64_t seed = SeedOf(TestSeed(), 1000 + static_cast<uint64_t>(GetParam()));
+  const auto& [backends, placement] = GetParam();
+  const uint64_t seed = SeedOf(TestSeed(), 1000 + static_cast<uint64_t>(backends));
   std::vector<std::unique_ptr<World>> worlds;
   std::vector<std::unique_ptr<v1::DataService::StubInterface>> clients;
   for (const int shards : {1, 2, 5, 8}) {
     Dice same(seed);
-    const Schema schema = MakeSmallSchema("hash", shards, same);
-    WorldOptions options{.backends = GetParam(), .shards = shards, .overrides = {}, .references = false};
+    Schema schema = MakeSmallSchema("hash", shards, same);
+    std::vector<int> owners(static_cast<size_t>(shards));
+    std::iota(owners.begin(), owners.end(), 0);
+    schema.yaml = SharedOut(schema, placement, owners);
+    WorldOptions options{.backends = backends, .shards = shards, .overrides = {}, .references = false};
     absl::StatusOr<std::unique_ptr<World>> world = World::Start(options, ShuffledRows(schema, seed + static_cast<uint64_t>(shards)));
     ASSERT_TRUE(world.ok()) << NameOf(options) << ": " << world.status();
     worlds.push_back(*std::move(world));
@@ -56,7 +63,12 @@ TEST_P(ShardCountTest, NeitherTheNumberOfShardsNorTheOrderOfInsertsChangesAnswer
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, ShardCountTest, testing::Values(Backends::kSqlite, Backends::kPostgres, Backends::kMixed), BackendsName);
+INSTANTIATE_TEST_SUITE_P(Worlds, ShardCountTest,
+                         testing::Combine(testing::Values(Backends::kSqlite, Backends::kPostgres, Backends::kMixed),
+                                          testing::ValuesIn(kShareablePlacements)),
+                         [](const testing::TestParamInfo<std::tuple<Backends, const char*>>& info) {
+                           return absl::StrCat(BackendsName({std::get<0>(info.param), 0}), "_", std::get<1>(info.param));
+                         });
 
 class RelationsOfAnswersTest : public testing::TestWithParam<Backends> {
  protected:
