@@ -9,15 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/catalog/coerce.h"
 #include "core/model/check.h"
 #include "core/model/key_bytes.h"
 #include "core/plan/route.h"
 
 namespace quarry {
 namespace {
-
-// Keys of one read.
-constexpr size_t kReadKeysMax = 500;
 
 // The rows of one step, each with its place among the parents.
 struct StepRows {
@@ -42,10 +40,20 @@ Key Part(const Row& row, const std::vector<size_t>& positions) {
   return key;
 }
 
+// A column may hold what the related one cannot, as a wider integer does: no row has such a key, and databases take it for a mistake.
+bool MayHaveRows(const IncludeStep& step, const Row& parent) {
+  for (size_t i = 0; i < step.key_positions.size(); ++i) {
+    const Column& related = step.related->columns()[step.columns[step.join_positions[i]]];
+    const Value& value = parent[step.key_positions[i]];
+    if (value.is_null() || !Coerce(related, value).ok()) return false;
+  }
+  return true;
+}
+
 std::map<ShardId, ShardKeys> KeysByShard(const IncludeStep& step, const std::vector<PlacedRow>& parents) {
   std::map<ShardId, ShardKeys> by_shard;
   for (const PlacedRow& parent : parents) {
-    if (HasNull(parent.row, step.key_positions)) continue;
+    if (!MayHaveRows(step, parent.row)) continue;
     ShardKeys& keys = by_shard[step.by_key ? ShardId{0} : parent.shard];
     const bool added = keys.known.emplace(KeyBytes(parent.row, step.key_positions), keys.keys.size()).second;
     if (added) keys.keys.push_back(Part(parent.row, step.key_positions));
@@ -128,7 +136,7 @@ Async<absl::StatusOr<Found>> FindOnShards(const IncludeStep& step, const std::ma
 
 // Their shards are those of their keys.
 Async<absl::StatusOr<Found>> FindByKey(const IncludeStep& step, const ShardKeys& keys, const IncludeRunner& runner,
-                                       const Snapshot& snapshot) {
+                                       const Snapshot& snapshot, LoadedIncludes& loaded) {
   const Table& table = *step.related;
   std::vector<size_t> key_positions;
   for (const size_t column : table.primary_key()) {
@@ -136,11 +144,11 @@ Async<absl::StatusOr<Found>> FindByKey(const IncludeStep& step, const ShardKeys&
     key_positions.push_back(static_cast<size_t>(at - step.columns.begin()));
   }
   Found found;
-  for (size_t first = 0; first < keys.keys.size(); first += kReadKeysMax) {
+  for (size_t first = 0; first < keys.keys.size(); first += runner.read_keys_max) {
     ReadOperation op;
     op.table = table.name();
     for (const size_t column : step.columns) op.columns.push_back(table.columns()[column].name);
-    for (size_t at = first; at < std::min(first + kReadKeysMax, keys.keys.size()); ++at) {
+    for (size_t at = first; at < std::min(first + runner.read_keys_max, keys.keys.size()); ++at) {
       KeyInput& key = op.keys.emplace_back();
       for (size_t i = 0; i < keys.keys[at].size(); ++i) {
         key.by_name.emplace(step.relation->related_columns[i], keys.keys[at][i]);
@@ -149,6 +157,9 @@ Async<absl::StatusOr<Found>> FindByKey(const IncludeStep& step, const ShardKeys&
     Async<absl::StatusOr<ReadResult>> read = runner.read(std::move(op));
     absl::StatusOr<ReadResult> answer = co_await read;
     if (!answer.ok()) co_return answer.status();
+    loaded.failed.insert(loaded.failed.end(), answer->failed.begin(), answer->failed.end());
+    loaded.asked.insert(loaded.asked.end(), answer->served_by.asked.begin(), answer->served_by.asked.end());
+    loaded.answered.insert(loaded.answered.end(), answer->served_by.answered.begin(), answer->served_by.answered.end());
     for (KeyedRow& row : answer->found) {
       QUARRY_CO_ASSIGN_OR_RETURN(const ShardId shard, ShardOfRow(table, Part(row.row, key_positions), snapshot));
       std::string key = KeyBytes(row.row, step.join_positions);
@@ -184,7 +195,7 @@ Async<absl::StatusOr<LoadedIncludes>> LoadIncludes(const IncludePlan& plan, cons
     std::map<ShardId, ShardKeys> by_shard = KeysByShard(step, parents);
     if (by_shard.empty()) continue;
     Async<absl::StatusOr<Found>> find =
-        step.by_key ? FindByKey(step, by_shard.begin()->second, runner, snapshot)
+        step.by_key ? FindByKey(step, by_shard.begin()->second, runner, snapshot, loaded)
                     : FindOnShards(step, by_shard, runner, snapshot, rows_max, partial ? &loaded.failed : nullptr);
     absl::StatusOr<Found> found = co_await find;
     if (!found.ok()) co_return found.status();

@@ -1,4 +1,5 @@
-// Loads related rows beside a page: one round trip for each shard and relation.
+// Loads related rows beside a page: one round trip for each shard and relation. Related rows that live on their parents' shards are
+// asked for there; others are read by their keys, wherever those live.
 #pragma once
 
 #include <functional>
@@ -24,12 +25,16 @@ struct IncludeRunner {
   // One result per task, in order.
   std::function<Async<std::vector<absl::StatusOr<TaskResult>>>(std::vector<Task> tasks)> run;
   std::function<Async<absl::StatusOr<ReadResult>>(ReadOperation op)> read;
+  size_t read_keys_max = 500;  // Of one read; from 1.
 };
 
 struct LoadedIncludes {
   std::vector<IncludedRows> relations;
   // Shards that did not answer; their rows are missing.
   std::vector<std::pair<ShardId, absl::Status>> failed;
+  // Of the reads by key, whose shards need not be the page's; perhaps with one several times.
+  std::vector<ShardId> asked;
+  std::vector<ShardId> answered;
 };
 
 // `bytes_max`: of all rows together, by ByteSize; kResourceExhausted LIMIT_EXCEEDED beyond it, beyond rows_per_parent of a step and

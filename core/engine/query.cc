@@ -83,6 +83,13 @@ Async<absl::Status> ReadRows(QueryStream& stream, size_t page_rows, ReadPage& pa
   co_return absl::OkStatus();
 }
 
+void AddShards(const std::vector<ShardId>& more, std::vector<ShardId>& shards) {
+  if (more.empty()) return;
+  shards.insert(shards.end(), more.begin(), more.end());
+  std::sort(shards.begin(), shards.end());
+  shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
+}
+
 // The page as it is answered; the rows as they were read go on to the includes.
 std::vector<PlacedRow> FinishPage(const QueryPlan& plan, const IncludePlan& includes, ReadPage page, ListResult& result) {
   std::vector<PlacedRow> placed;
@@ -257,10 +264,13 @@ Async<absl::Status> Engine::AddIncludes(const IncludePlan& plan, std::vector<Pla
     op.allow_partial = partial;
     return ReadOwn(std::move(op), transaction_id, ctx);
   };
+  runner.read_keys_max = std::min(runner.read_keys_max, static_cast<size_t>(parts_.limits.batch_items_max));
   absl::StatusOr<LoadedIncludes> loaded =
       co_await LoadIncludes(plan, rows, runner, snapshot, IncludeLimits().rows_max, bytes_left, partial);
   if (!loaded.ok()) co_return loaded.status();
   result.included = std::move(loaded->relations);
+  AddShards(loaded->asked, result.served_by.asked);
+  AddShards(loaded->answered, result.served_by.answered);
   for (auto& [shard, status] : loaded->failed) {
     const bool told = std::any_of(result.failed.begin(), result.failed.end(),
                                   [failed = shard](const auto& other) { return other.first == failed; });

@@ -84,7 +84,7 @@ std::string CreateTable(const Schema& schema, const TestTable& table, Store stor
   parts.push_back(absl::StrCat("PRIMARY KEY (", ColumnList(table, table.primary_key, [](size_t at) { return at; }), ")"));
   const bool shard = store == Store::kShardPostgres || store == Store::kShardSqlite;
   for (const TestRelation& relation : table.relations) {
-    if (!relation.is_foreign_key || !shard) continue;
+    if (!relation.up || relation.declared || !shard) continue;
     const TestTable& parent = schema.tables[relation.table];
     parts.push_back(absl::StrCat("FOREIGN KEY (", ColumnList(table, relation.join, [](const auto& pair) { return pair.first; }),
                                  ") REFERENCES ", Quoted(parent.name), " (",

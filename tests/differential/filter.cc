@@ -100,9 +100,18 @@ bool MakeColumnComparison(const Scope& scope, Filter& leaf, Dice& dice) {
   return true;
 }
 
+// Positions of the relations that a filter may use.
+std::vector<int> UsableRelations(const Scope& scope) {
+  std::vector<int> relations;
+  for (size_t i = 0; scope.table != nullptr && i < scope.table->relations.size(); ++i) {
+    if (!scope.table->relations[i].apart) relations.push_back(static_cast<int>(i));
+  }
+  return relations;
+}
+
 Filter AnyRelated(const Scope& scope, int depth, Dice& dice) {
   Filter filter;
-  filter.relation = dice.Below(static_cast<int64_t>(scope.table->relations.size()));
+  filter.relation = dice.Pick(UsableRelations(scope));
   const Scope related = RelatedScope(scope, filter.relation);
   if (dice.Percent(40)) {
     const int relation = filter.relation;
@@ -132,7 +141,7 @@ Filter AnyFilter(const Scope& scope, int depth, Dice& dice) {
     for (int i = 0; i < children; ++i) filter.children.push_back(AnyFilter(scope, depth - 1, dice));
     return filter;
   }
-  if (depth > 0 && scope.table != nullptr && !scope.table->relations.empty() && dice.Percent(12)) return AnyRelated(scope, depth, dice);
+  if (depth > 0 && !UsableRelations(scope).empty() && dice.Percent(12)) return AnyRelated(scope, depth, dice);
   Filter leaf = AnyLeaf(scope, dice);
   if (dice.Percent(10)) MakeColumnComparison(scope, leaf, dice);
   return leaf;

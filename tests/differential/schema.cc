@@ -155,7 +155,8 @@ class RowMaker {
   // False when a parent that must be there has no rows.
   bool PointToParents(Row& row) {
     for (const TestRelation& relation : table_.relations) {
-      if (!relation.is_foreign_key) continue;
+      if (!relation.up) continue;
+      if (relation.declared && dice_.Percent(20)) continue;  // To a row that is not there, or in part to none: nobody minds.
       const std::vector<Row>& parents = schema_.tables[relation.table].rows;
       const bool optional = table_.columns[relation.join[0].first].nullable;
       if (parents.empty() && !optional) return false;
@@ -177,22 +178,44 @@ int AnyRowCount(Dice& dice) {
   return dice.Percent(40) ? 3 + dice.Below(20) : 30 + dice.Below(90);
 }
 
+// As the configuration says it; "" when there is none.
+std::string DeclaredRelations(const Schema& schema, const TestTable& table) {
+  std::vector<std::string> relations;
+  for (const TestRelation& relation : table.relations) {
+    if (!relation.declared) continue;
+    const TestTable& related = schema.tables[relation.table];
+    std::vector<std::string> ours;
+    std::vector<std::string> theirs;
+    for (const auto& [our, their] : relation.join) {
+      ours.push_back(table.columns[our].name);
+      theirs.push_back(related.columns[their].name);
+    }
+    relations.push_back(absl::StrCat(relation.name, ": {table: ", related.name, ", columns: [", absl::StrJoin(ours, ", "),
+                                     "], references: [", absl::StrJoin(theirs, ", "), "]}"));
+  }
+  return relations.empty() ? "" : absl::StrCat(", relations: {", absl::StrJoin(relations, ", "), "}");
+}
+
 // Appends parent and child.
 class FamilyMaker {
  public:
   FamilyMaker(Schema& schema, std::string name, std::string placement, int shards, Dice& dice)
-      : schema_(schema), name_(std::move(name)), placement_(std::move(placement)), shards_(shards), dice_(dice) {}
+      : schema_(schema), others_(schema.tables.size()), name_(std::move(name)), placement_(std::move(placement)), shards_(shards),
+        dice_(dice) {}
 
   void Make(const std::vector<TypeKind>& key, int plain_columns, int rows) {
-    const size_t parent_at = schema_.tables.size();
     schema_.tables.push_back(Parent(key, plain_columns));
-    RowMaker(schema_, schema_.tables[parent_at], dice_).Make(rows);
-    schema_.tables.push_back(Child(parent_at, plain_columns));
+    RowMaker(schema_, schema_.tables[others_], dice_).Make(rows);
+    schema_.tables.push_back(Child(plain_columns));
+    TestTable& parent = schema_.tables[others_];
     TestTable& child = schema_.tables.back();
     RowMaker(schema_, child, dice_).Make(rows + rows / 2);
-    TestRelation down{.name = child.name, .table = parent_at + 1, .many = true};
-    for (const auto& [ours, theirs] : child.relations[0].join) down.join.emplace_back(theirs, ours);
-    schema_.tables[parent_at].relations.push_back(std::move(down));
+    const TestRelation& up = child.relations[0];
+    TestRelation down{.name = child.name, .table = others_ + 1, .declared = up.declared};
+    for (const auto& [ours, theirs] : up.join) down.join.emplace_back(theirs, ours);
+    parent.relations.push_back(std::move(down));
+    schema_.yaml += Declaration(parent, key.size(), "");
+    schema_.yaml += Declaration(child, key.size(), parent.name);
   }
 
  private:
@@ -207,16 +230,16 @@ class FamilyMaker {
       table.columns.push_back(Named("id", dice_.Percent(50) ? TypeKind::kInt64 : TypeKind::kInt32, dice_));
     }
     table.columns.push_back({.name = "tag", .type = {TypeKind::kText}});
-    table.relations.push_back({.name = "tags", .table = 0, .join = {{table.columns.size() - 1, 0}}, .is_foreign_key = true});
+    table.relations.push_back({.name = "tags", .table = 0, .join = {{table.columns.size() - 1, 0}}, .up = true});
     AddPlainColumns(plain_columns, dice_, table);
-    absl::StrAppend(&schema_.yaml, Declaration(table, key.size(), ""));
+    PointAway(table);
     return table;
   }
 
-  TestTable Child(size_t parent_at, int plain_columns) {
-    const TestTable& parent = schema_.tables[parent_at];
+  TestTable Child(int plain_columns) {
+    const TestTable& parent = schema_.tables[others_];
     TestTable table{.name = name_ + "c", .placement = placement_};
-    TestRelation up{.name = parent.name, .table = parent_at, .is_foreign_key = true};
+    TestRelation up{.name = parent.name, .table = others_, .up = true};
     for (const size_t at : parent.primary_key) {
       up.join.emplace_back(table.columns.size(), at);
       table.primary_key.push_back(table.columns.size());
@@ -226,29 +249,47 @@ class FamilyMaker {
     table.columns.push_back(Named("line", TypeKind::kInt16, dice_));
     table.relations.push_back(std::move(up));
     AddPlainColumns(plain_columns, dice_, table);
-    size_t width = 0;
-    while (parent.columns[width].name[0] == 'k') ++width;
-    absl::StrAppend(&schema_.yaml, Declaration(table, width, parent.name));
+    if (dice_.Percent(50)) PointAway(table);
     return table;
   }
 
+  // Columns for the key of a table of another family, whose rows live elsewhere. No database could keep a foreign key to it.
+  void PointAway(TestTable& table) {
+    if (others_ < 2) return;
+    const auto away = 1 + static_cast<size_t>(dice_.Below(static_cast<int64_t>(others_ - 1)));
+    const TestTable& other = schema_.tables[away];
+    TestRelation relation{.name = "far", .table = away, .up = true, .declared = true, .apart = other.placement != "reference"};
+    for (const size_t key : other.primary_key) {
+      TestColumn column = other.columns[key];
+      relation.join.emplace_back(table.columns.size(), key);
+      column.name = absl::StrCat("far", relation.join.size());
+      column.nullable = true;
+      const bool narrow = column.type.kind == TypeKind::kInt16 || column.type.kind == TypeKind::kInt32;
+      if (narrow && dice_.Percent(50)) column.type.kind = TypeKind::kInt64;  // Of values that no key has.
+      table.columns.push_back(std::move(column));
+    }
+    table.relations.push_back(std::move(relation));
+  }
+
   std::string Declaration(const TestTable& table, size_t width, const std::string& parent) {
-    if (placement_ == "reference") return absl::StrCat("  ", table.name, ": {kind: reference}\n");
+    const std::string relations = DeclaredRelations(schema_, table);
+    if (placement_ == "reference") return absl::StrCat("  ", table.name, ": {kind: reference", relations, "}\n");
     if (placement_ == "single") {
       if (parent.empty()) single_shard_ = ShardName(dice_.Below(shards_));
-      return absl::StrCat("  ", table.name, ": {kind: single, shard: ", single_shard_, "}\n");
+      return absl::StrCat("  ", table.name, ": {kind: single, shard: ", single_shard_, relations, "}\n");
     }
     std::vector<std::string> key;
     for (size_t i = 0; i < width; ++i) key.push_back(table.columns[i].name);
     const std::string head = absl::StrCat("  ", table.name, ": {kind: sharded, key: [", absl::StrJoin(key, ", "), "], ");
-    if (!parent.empty()) return absl::StrCat(head, "co_located_with: ", parent, "}\n");
+    if (!parent.empty()) return absl::StrCat(head, "co_located_with: ", parent, relations, "}\n");
     const std::string resolver = absl::StrCat("by_", name_);
     schema_.yaml.insert(std::string("resolvers:\n").size(),
                         absl::StrCat("  ", resolver, ": ", Resolver(table, width, shards_, dice_), "\n"));
-    return absl::StrCat(head, "resolver: ", resolver, "}\n");
+    return absl::StrCat(head, "resolver: ", resolver, relations, "}\n");
   }
 
   Schema& schema_;
+  const size_t others_;  // The tables that were there before.
   const std::string name_;
   const std::string placement_;
   const int shards_;

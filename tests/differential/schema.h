@@ -1,5 +1,6 @@
 // Random tables for a gateway and its references: one family of parent and child for each resolver, one on a single shard, one of
-// reference tables, and a reference table that all others point to; with rows. Plain data and pure functions.
+// reference tables, and a reference table that all others point to; families also point to each other's keys. With rows. Plain data
+// and pure functions.
 #pragma once
 
 #include <string>
@@ -22,8 +23,9 @@ struct TestRelation {
   std::string name;
   size_t table = 0;                            // Position in Schema::tables.
   std::vector<std::pair<size_t, size_t>> join = {};  // Our column, theirs.
-  bool is_foreign_key = false;                 // Ours is the referencing side.
-  bool many = false;                           // A row may have several related rows.
+  bool up = false;                             // Our columns hold a key of theirs; else theirs hold one of ours.
+  bool declared = false;                       // By the configuration; else by a foreign key.
+  bool apart = false;                          // Related rows may be on other shards: to include, not to filter by.
 };
 
 struct TestTable {
