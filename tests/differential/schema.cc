@@ -156,10 +156,12 @@ class RowMaker {
   bool PointToParents(Row& row) {
     for (const TestRelation& relation : table_.relations) {
       if (!relation.up) continue;
-      if (relation.declared && dice_.Percent(20)) continue;  // To a row that is not there, or in part to none: nobody minds.
       const std::vector<Row>& parents = schema_.tables[relation.table].rows;
       const bool optional = table_.columns[relation.join[0].first].nullable;
-      if (parents.empty() && !optional) return false;
+      const bool impossible = parents.empty() && !optional;
+      // To a row that is not there, or in part to none: nobody minds.
+      if (relation.declared && (impossible || dice_.Percent(20))) continue;
+      if (impossible) return false;
       const bool none = parents.empty() || (optional && dice_.Percent(25));
       const Row* parent = none ? nullptr : &dice_.Pick(parents);
       for (const auto& [ours, theirs] : relation.join) row[ours] = none ? Value::Null() : (*parent)[theirs];
@@ -211,7 +213,7 @@ class FamilyMaker {
     TestTable& child = schema_.tables.back();
     RowMaker(schema_, child, dice_).Make(rows + rows / 2);
     const TestRelation& up = child.relations[0];
-    TestRelation down{.name = child.name, .table = others_ + 1, .declared = up.declared};
+    TestRelation down{.name = up.declared ? "parts" : child.name, .table = others_ + 1, .declared = up.declared};
     for (const auto& [ours, theirs] : up.join) down.join.emplace_back(theirs, ours);
     parent.relations.push_back(std::move(down));
     schema_.yaml += Declaration(parent, key.size(), "");
@@ -230,7 +232,9 @@ class FamilyMaker {
       table.columns.push_back(Named("id", dice_.Percent(50) ? TypeKind::kInt64 : TypeKind::kInt32, dice_));
     }
     table.columns.push_back({.name = "tag", .type = {TypeKind::kText}});
-    table.relations.push_back({.name = "tags", .table = 0, .join = {{table.columns.size() - 1, 0}}, .up = true});
+    const bool declared = dice_.Percent(20);
+    table.relations.push_back({.name = declared ? "label" : "tags", .table = 0, .join = {{table.columns.size() - 1, 0}}, .up = true,
+                               .declared = declared});
     AddPlainColumns(plain_columns, dice_, table);
     PointAway(table);
     return table;
@@ -239,7 +243,8 @@ class FamilyMaker {
   TestTable Child(int plain_columns) {
     const TestTable& parent = schema_.tables[others_];
     TestTable table{.name = name_ + "c", .placement = placement_};
-    TestRelation up{.name = parent.name, .table = others_, .up = true};
+    TestRelation up{.name = parent.name, .table = others_, .up = true, .declared = dice_.Percent(30)};
+    if (up.declared) up.name = "whole";
     for (const size_t at : parent.primary_key) {
       up.join.emplace_back(table.columns.size(), at);
       table.primary_key.push_back(table.columns.size());

@@ -157,7 +157,7 @@ class Shrinker {
     const TestTable& table = world_.schema().tables[child];
     std::vector<Row> kept;
     for (const Row& row : children) {
-      const bool has_parent = std::any_of(parents.begin(), parents.end(), [&](const Row& candidate) {
+      const bool has_parent = table.relations[0].declared || std::any_of(parents.begin(), parents.end(), [&](const Row& candidate) {
         return std::all_of(table.relations[0].join.begin(), table.relations[0].join.end(),
                            [&](const auto& pair) { return row[pair.first] == candidate[pair.second]; });
       });
