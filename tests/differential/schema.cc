@@ -73,6 +73,7 @@ std::string Resolver(const TestTable& table, size_t width, int shards, Dice& dic
   if (table.placement == "geo") return GeoResolver(first, shards, dice);
   if (table.placement == "lookup") return LookupResolver(first, width, shards, dice);
   if (table.placement == "consistent_hash") return "{type: consistent_hash, buckets: 64}";
+  if (table.placement == "plug-in") return absl::StrCat("{type: modulo, block: ", 1 + dice.Below(4), "}");
   return "{type: hash}";
 }
 
@@ -322,10 +323,13 @@ Schema MakeSchema(int shards, Dice& dice) {
   Schema schema;
   AddTags(dice, schema);
   int number = 0;
-  for (const char* placement : {"hash", "range", "lookup", "consistent_hash", "geo", "single", "reference"}) {
+  for (const std::string placement : {"hash", "reference", "range", "lookup", "consistent_hash", "plug-in", "geo", "single"}) {
     FamilyMaker family(schema, absl::StrCat("f", number++), placement, shards, dice);
-    family.Make(dice.Pick(kKeys), 3 + dice.Below(7), AnyRowCount(dice));
+    // The plug-in takes one integer.
+    const std::vector<TypeKind>& key = placement == "plug-in" ? kKeys[0] : dice.Pick(kKeys);
+    family.Make(key, 3 + dice.Below(7), AnyRowCount(dice));
   }
+  absl::StrAppend(&schema.yaml, "plugins: [\"", QUARRY_MODULO_PLUGIN, "\"]\n");
   return schema;
 }
 

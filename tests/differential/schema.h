@@ -1,6 +1,6 @@
-// Random tables for a gateway and its references: one family of parent and child for each resolver, one on a single shard, one of
-// reference tables, and a reference table that all others point to; families also point to each other's keys. With rows. Plain data
-// and pure functions.
+// Random tables for a gateway and its references: one family of parent and child for each resolver, that of a plug-in included, one on
+// a single shard, one of reference tables, and a reference table that all others point to; families also point to each other's keys.
+// With rows. Plain data and pure functions.
 #pragma once
 
 #include <string>
