@@ -4,6 +4,8 @@
 #include <cstdlib>
 
 #include "core/base/error.h"
+#include "server/translate/lock.h"
+#include "server/translate/query_request.h"
 #include "server/translate/request.h"
 
 namespace quarry {
@@ -30,10 +32,11 @@ bool ParseAs(const uint8_t* data, size_t size) {
   return TranslateParsed(request, [](const Request& parsed) { return ToOperation(parsed); });
 }
 
-bool ParseBegin(const uint8_t* data, size_t size) {
-  v1::BeginRequest request;
+template <typename Request, auto translate>
+bool ParseWith(const uint8_t* data, size_t size) {
+  Request request;
   if (!request.ParseFromArray(data, static_cast<int>(size))) return false;
-  return TranslateParsed(request, ToBeginOptions);
+  return TranslateParsed(request, translate);
 }
 
 template <typename Request>
@@ -43,12 +46,36 @@ bool ParseKeyOf(const uint8_t* data, size_t size) {
   return TranslateParsed(request, [](const Request& parsed) { return ToKey(parsed); });
 }
 
+template <typename Request>
+bool ParseClaim(const uint8_t* data, size_t size) {
+  Request request;
+  if (!request.ParseFromArray(data, static_cast<int>(size))) return false;
+  return TranslateParsed(request, [](const Request& parsed) { return ToLockClaim(parsed); });
+}
+
 constexpr std::array kParsers = {
-    ParseAs<v1::GetRequest>,        ParseAs<v1::BatchGetRequest>,   ParseAs<v1::InsertRequest>,
-    ParseAs<v1::UpdateRequest>,     ParseAs<v1::UpsertRequest>,     ParseAs<v1::DeleteRequest>,
-    ParseAs<v1::BatchWriteRequest>, ParseAs<v1::CommitRequest>,     ParseAs<v1::OnShardRequest>,
-    ParseAs<v1::OnAllShardsRequest>, ParseBegin,                    ParseKeyOf<v1::ResolveKeyRequest>,
-    ParseKeyOf<v1::MapKeyRequest>};
+    ParseAs<v1::GetRequest>,
+    ParseAs<v1::BatchGetRequest>,
+    ParseAs<v1::InsertRequest>,
+    ParseAs<v1::UpdateRequest>,
+    ParseAs<v1::UpsertRequest>,
+    ParseAs<v1::DeleteRequest>,
+    ParseAs<v1::BatchWriteRequest>,
+    ParseAs<v1::CommitRequest>,
+    ParseAs<v1::OnShardRequest>,
+    ParseAs<v1::OnAllShardsRequest>,
+    ParseWith<v1::BeginRequest, ToBeginOptions>,
+    ParseKeyOf<v1::ResolveKeyRequest>,
+    ParseKeyOf<v1::MapKeyRequest>,
+    ParseAs<v1::ListRequest>,
+    ParseAs<v1::QueryRequest>,
+    ParseAs<v1::AggregateRequest>,
+    ParseAs<v1::UpdateWhereRequest>,
+    ParseAs<v1::DeleteWhereRequest>,
+    ParseWith<v1::AcquireRequest, ToLockRequest>,
+    ParseClaim<v1::KeepAliveRequest>,
+    ParseClaim<v1::ReleaseRequest>,
+    ParseWith<v1::GetLockRequest, ToLockName>};
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/core/plan/filter_testing.h"
+#include "tests/unit/core/plan/hostile_text.h"
 
 namespace quarry {
 namespace {
@@ -26,15 +27,7 @@ class FilterInjectionTest : public ::testing::Test {
     return seed;
   }
 
-  std::string Hostile() {
-    static const std::vector<std::string> kPieces = {
-        "'", "''", "\"", "\"\"", ";", "--", "/*", "*/", "\\", "$1", "?1", "@p", "%", "_", "DROP TABLE customers", " OR 1=1", ")", "(",
-        "\n", "\t", "\x01", std::string(1, '\0'), "\xff", "\xc0\xaf", "\xf4\x8f\xbf\xbf", "é", "$$", "E'", "U&'", "::text", "{", "}",
-        "NULL", "AND", "name", "0x00", "1e9", "COLLATE", "\xef\xbb\xbf", "\xe2\x80\xae", ",", ".", "0"};
-    std::string text;
-    for (uint64_t i = 1 + random_() % 6; i > 0; --i) text += kPieces[random_() % kPieces.size()];
-    return text;
-  }
+  std::string Hostile() { return HostileText(random_); }
 
   // The texts of both dialects for a checked predicate, or "" after a typed error.
   std::string Texts(const absl::StatusOr<Predicate>& predicate) {
