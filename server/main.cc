@@ -17,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/substitute.h"
 #include "absl/synchronization/mutex.h"
 #include "core/base/error.h"
 #include "core/base/failpoint.h"
@@ -126,6 +127,19 @@ std::string ClientsPage() {
   return "";
 }
 
+// For a Python as it comes, without a client's generated code. Not indented: it is copied as it stands.
+std::string PythonToTry(const std::string& http) {
+  constexpr char kScript[] = R"py(python3 - <<'END'
+import json, urllib.request
+question = {"table": "customers", "filter": "customer_id IN (41, 42)", "columns": ["customer_id", "name"]}
+call = urllib.request.Request("http://$0/quarry.v1.DataService/List", json.dumps(question).encode(), {"content-type": "application/json"})
+for row in json.load(urllib.request.urlopen(call))["rows"]:
+    print(row["values"][0]["int64Value"], row["values"][1]["textValue"])
+END
+)py";
+  return absl::Substitute(kScript, http);
+}
+
 void ShowWhatToTry(const quarry::Gateway& gateway) {
   const std::string quarryctl = QuarryctlCommand();
   const std::string page = ClientsPage();
@@ -140,7 +154,8 @@ void ShowWhatToTry(const quarry::Gateway& gateway) {
             << "  " << quarryctl << " sql --all \"SELECT count(*) FROM orders\"\n\n"
             << "  curl -s " << http << "/quarry.v1.DataService/Get -H 'content-type: application/json' \\\n"
             << "    -d '{\"table\": \"customers\", \"key\": {\"values\": [{\"int64Value\": \"42\"}]}}'\n\n"
-            << (page.empty() ? "" : absl::StrCat("In Python, Node, Go, Java or C++: ", page, "\n\n"))
+            << PythonToTry(http) << "\n"
+            << (page.empty() ? "" : absl::StrCat("With generated code, in Python, Node, Go, Java or C++: ", page, "\n\n"))
             << "Ctrl-C drains and stops it.\n"
             << std::flush;
 }

@@ -102,16 +102,17 @@ def wait_until_ready(server, ports_file):
 
 
 @contextlib.contextmanager
-def quarryd(folder, *arguments, log=None):
+def quarryd(folder, *arguments, out=None, log=None, stop=signal.SIGTERM):
     """quarryd run on free ports while the block runs; yields its process and ports, and proves that it drains.
 
-    Its log goes to the file `log`, else where this program's errors go.
+    What it prints goes to the file `out` and its log to the file `log`, else where this program's output and errors go. `stop`
+    ends it.
     """
     ports_file = folder / "ports.json"
     ports_file.unlink(missing_ok=True)
     server = subprocess.Popen([binary("QUARRYD"), "run", *arguments, "--set", "listen.grpc=127.0.0.1:0", "--set",
                                "listen.http=127.0.0.1:0", "--ports-file", str(ports_file)],
-                              stderr=log, preexec_fn=die_with_parent)
+                              stdout=out, stderr=log, preexec_fn=die_with_parent)
     try:
         yield server, wait_until_ready(server, ports_file)
     finally:
@@ -119,7 +120,7 @@ def quarryd(folder, *arguments, log=None):
         if died is not None:
             # Whatever else went wrong in the block, this is why.
             print(f"quarryd ended by itself, with {died}", file=sys.stderr, flush=True)
-        server.send_signal(signal.SIGTERM)
+        server.send_signal(stop)
         try:
             code = server.wait(timeout=30)
         except subprocess.TimeoutExpired:
