@@ -62,15 +62,17 @@ absl::Status Top(Session& session, const TopArguments& arguments) {
     PrintShards(queries, session.out());
     return absl::OkStatus();
   }
-  TextTable table({"query", "calls", "errors", "rows", "total ms", "mean ms", "max ms", "shards/call", "method",
-                   "table", "shape"});
-  for (size_t column = 1; column <= 7; ++column) table.AlignRight(column);
+  TextTable table({"query", "calls", "errors", "rows", "total ms", "mean ms", "max ms", "shards/call", "scatter",
+                   "method", "table", "shape"});
+  for (size_t column = 1; column <= 8; ++column) table.AlignRight(column);
   for (const v1::TopQuery& query : queries) {
-    const double shards = query.calls() == 0 ? 0 : static_cast<double>(query.shards_asked()) / query.calls();
+    const double calls = std::max<double>(1, query.calls());
+    const double shards = query.shards_asked() / calls;
+    const double scatter = 100 * query.scatter_calls() / calls;
     table.Add({query.query_id(), absl::StrCat(query.calls()), absl::StrCat(query.errors()),
                absl::StrCat(query.rows()), Millis(query.total_duration()), Millis(query.mean_duration()),
-               Millis(query.max_duration()), absl::StrFormat("%.1f", shards), query.method(), query.table(),
-               query.shape()});
+               Millis(query.max_duration()), absl::StrFormat("%.1f", shards), absl::StrFormat("%.0f%%", scatter),
+               query.method(), query.table(), query.shape()});
   }
   table.Print(session.out());
   return absl::OkStatus();

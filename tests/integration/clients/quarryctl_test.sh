@@ -181,6 +181,7 @@ errs ListTopQueries
 
 ends_with 0 top --by rows --limit 1000
 prints 'shards/call'
+prints scatter
 prints '  country = ? ORDER BY customer_id$'
 prints '  SET country of country = ?$'
 lacks ' 94[0-9][0-9][0-9][0-9]'

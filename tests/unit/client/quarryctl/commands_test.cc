@@ -199,9 +199,9 @@ v1::TopQuery TopQuery(const std::string& id, const std::string& method, const st
 TEST_F(CommandsTest, TopListsWhatQueriesCost) {
   server_.set_top_queries({TopQuery("00000000000000aa", "List", "status = ?", 2), TopQuery("bb", "Query", "all rows", 0)});
   EXPECT_EQ(Run({"top"}), kExitOk) << err_;
-  EXPECT_THAT(out_, HasSubstr("query             calls  errors  rows  total ms  mean ms  max ms  shards/call  method  table"));
-  EXPECT_THAT(out_, HasSubstr("00000000000000aa      4       1    40    1000.0    250.0   700.0          1.5  List    orders"));
-  EXPECT_THAT(out_, HasSubstr("all rows"));
+  EXPECT_THAT(out_, HasSubstr("query             calls  errors  rows  total ms  mean ms  max ms  shards/call  scatter  method  table"));
+  EXPECT_THAT(out_, HasSubstr("00000000000000aa      4       1    40    1000.0    250.0   700.0          1.5      50%  List    orders"));
+  EXPECT_THAT(out_, HasSubstr("1.0       0%  Query   orders  all rows"));
   EXPECT_EQ(Run({"top", "--limit", "1", "-o", "json"}), kExitOk) << err_;
   EXPECT_THAT(out_, HasSubstr("\"query_id\": \"00000000000000aa\""));
   EXPECT_THAT(out_, ::testing::Not(HasSubstr("all rows")));
