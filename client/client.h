@@ -31,9 +31,9 @@
 namespace quarry::client {
 
 struct ReadOptions {
-  std::vector<std::string> columns;             // Empty means all.
-  std::optional<absl::Duration> max_staleness;  // Absent means a strong read.
-  bool allow_partial = false;                   // BatchGet only.
+  std::vector<std::string> columns = {};             // Empty means all.
+  std::optional<absl::Duration> max_staleness = {};  // Absent means a strong read.
+  bool allow_partial = false;                        // BatchGet only.
   bool snapshot = false;  // All keys at one cut over their shards; not in a transaction.
   // Held until the transaction ends; in a transaction only.
   v1::RowLock lock = v1::ROW_LOCK_UNSPECIFIED;
