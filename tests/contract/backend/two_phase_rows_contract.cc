@@ -15,6 +15,22 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+Task TaskOf(std::vector<Statement> statements) {
+  Task task;
+  for (Statement& statement : statements) {
+    Step& step = task.steps.emplace_back();
+    step.item = task.steps.size() - 1;
+    step.statements.push_back(std::move(statement));
+  }
+  return task;
+}
+
+SessionOptions WithoutUndo() {
+  SessionOptions options;
+  options.undo_steps = false;
+  return options;
+}
+
 TEST_P(TwoPhaseRowsContract, ABranchIsNotVisibleBeforeItIsCommitted) {
   PrepareNote(TransactionOf(1), 1);
   EXPECT_EQ(Notes(), 0);
@@ -51,34 +67,28 @@ TEST_P(TwoPhaseRowsContract, ABranchKeepsWhatItHasWrittenFromOthers) {
 }
 
 TEST_P(TwoPhaseRowsContract, AConstraintThatFailsAtThePrepareLeavesNothing) {
-  {
-    const std::unique_ptr<Session> session = Writer(1);
-    ASSERT_THAT(Execute(*session, Sql("INSERT INTO child(id, parent_id) VALUES (1, 99)", true)), IsOk());
-    const absl::Status refused = Prepare(*session, TransactionOf(1));
+  const Statement orphan = Sql("INSERT INTO child(id, parent_id) VALUES (1, 99)", true);
+  for (const bool in_one_call : {false, true}) {
+    SCOPED_TRACE(in_one_call);
+    absl::Status refused;
+    {
+      const std::unique_ptr<Session> session = Lease(WithoutUndo());
+      ASSERT_THAT(Execute(*session, InsertNote(1)), IsOk());
+      if (in_one_call) {
+        refused = RunAndPrepare(*session, TaskOf({orphan}), TransactionOf(1)).status;
+      } else {
+        ASSERT_THAT(Execute(*session, orphan), IsOk());
+        refused = Prepare(*session, TransactionOf(1));
+      }
+    }
     EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition));
     EXPECT_THAT(refused, HasReason(reason::kConstraintViolation));
+    EXPECT_THAT(Branches(), IsEmpty());
+    EXPECT_EQ(Notes(), 0);
+    ASSERT_OK_AND_ASSIGN(const BranchEnd end, Finish(TransactionOf(1), Verdict::kCommit));
+    EXPECT_EQ(end, BranchEnd::kAbsent);
   }
-  EXPECT_THAT(Branches(), IsEmpty());
-  EXPECT_EQ(Notes(), 0);
-  ASSERT_OK_AND_ASSIGN(const BranchEnd end, Finish(TransactionOf(1), Verdict::kCommit));
-  EXPECT_EQ(end, BranchEnd::kAbsent);
   EXPECT_THAT(ExecuteAlone(InsertNote(1)), IsOk());
-}
-
-Task TaskOf(std::vector<Statement> statements) {
-  Task task;
-  for (Statement& statement : statements) {
-    Step& step = task.steps.emplace_back();
-    step.item = task.steps.size() - 1;
-    step.statements.push_back(std::move(statement));
-  }
-  return task;
-}
-
-SessionOptions WithoutUndo() {
-  SessionOptions options;
-  options.undo_steps = false;
-  return options;
 }
 
 TEST_P(TwoPhaseRowsContract, ATaskIsRunAndPreparedInOneCall) {

@@ -30,17 +30,17 @@ class StandbyTest : public TwoPhaseTest, public testing::WithParamInterface<cons
   }
   bool Waits() { return Query(absl::StrCat("SELECT count(*) ", kWaiting)) != "0"; }
 
+  static absl::Status Told(const absl::Status& status) { return status; }
+  static absl::Status Told(const PreparedTask& done) { return done.status; }
+  template <typename T>
+  static absl::Status Told(const absl::StatusOr<T>& result) {
+    return result.status();
+  }
   // Starts `work` with nobody to confirm it, ends its wait from outside, and gives what it answered.
   template <typename T>
   absl::Status Interrupted(Async<T> work) {
     std::optional<absl::Status> answer;
-    const Running call(std::move(work), [&answer](T result) {
-      if constexpr (std::is_same_v<T, absl::Status>) {
-        answer = std::move(result);
-      } else {
-        answer = result.status();
-      }
-    });
+    const Running call(std::move(work), [&answer](T result) { answer = Told(result); });
     if (!Eventually([this, &answer] { return answer.has_value() || Waits(); })) return absl::InternalError("it never waited");
     EXPECT_FALSE(answer.has_value()) << "it did not wait for the standby";
     Query(absl::StrCat("SELECT count(", GetParam(), "(pid)) ", kWaiting));
@@ -92,6 +92,19 @@ TEST_P(StandbyTest, APrepareIsNotReported) {
   const GlobalTransaction transaction = TransactionOf(1);
   const CallContext ctx = Within(absl::Seconds(20));
   ExpectUnknown(Interrupted(session->Prepare(transaction, ctx)));
+  EXPECT_EQ(Query("SELECT count(*) FROM pg_prepared_xacts"), "1");
+}
+
+TEST_P(StandbyTest, ATaskWithItsPrepareIsNotReported) {
+  const std::unique_ptr<Session> session = Lease(/*transaction=*/true, /*undo_steps=*/false);
+  Task task;
+  task.steps = {Insert(1), Insert(2)};
+  StandbyNames("nobody");
+  const GlobalTransaction transaction = TransactionOf(1);
+  const CallContext ctx = Within(absl::Seconds(20));
+  const absl::Status status = Interrupted(session->RunAndPrepare(task, transaction, ctx));
+  ExpectUnknown(status);
+  EXPECT_EQ(DetailOf(status).facts["transaction_id"], transaction.id);
   EXPECT_EQ(Query("SELECT count(*) FROM pg_prepared_xacts"), "1");
 }
 
