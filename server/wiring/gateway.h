@@ -50,7 +50,7 @@ struct GatewayOptions {
 
 class Gateway {
  public:
-  // Listening and serving when it returns. Errors say what to mend: the configuration, a SQLite file, a port.
+  // Listening and serving when it returns. Errors say what to mend: the configuration, the data directory, a port.
   static absl::StatusOr<std::unique_ptr<Gateway>> Start(Config config, GatewayOptions options);
   ~Gateway();
   Gateway(const Gateway&) = delete;

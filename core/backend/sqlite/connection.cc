@@ -104,9 +104,9 @@ Connection::Connection(ConnectionOptions options, std::unique_ptr<SQLite::Databa
 Connection::~Connection() = default;
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& options, Mode mode) {
-  const int flags =
-      SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-      (mode == Mode::kWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
+  const int create = options.create ? SQLITE_OPEN_CREATE : 0;
+  const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+                    (mode == Mode::kWrite ? SQLITE_OPEN_READWRITE | create : SQLITE_OPEN_READONLY);
   try {
     auto database = std::make_unique<SQLite::Database>(options.file, flags, /*aBusyTimeoutMs=*/0);
     std::unique_ptr<Connection> connection(new Connection(options, std::move(database), mode));

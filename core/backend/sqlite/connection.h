@@ -20,6 +20,7 @@ namespace quarry::sqlite {
 struct ConnectionOptions {
   std::string file;
   std::string shard;      // For messages.
+  bool create = true;     // To write a file that is not there.
   int64_t bytes_max = 0;  // Of the database file; 0: no limit.
   int64_t cache_kib = 8192;
 };

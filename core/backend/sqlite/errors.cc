@@ -204,7 +204,8 @@ absl::Status CommitErrorOf(sqlite3* db, int code, std::string_view shard, std::s
 absl::Status OpenError(std::string_view shard, std::string_view file, int code, int system_error) {
   if ((code & 0xFF) == SQLITE_NOTADB || (code & 0xFF) == SQLITE_CORRUPT) {
     return Make(absl::StatusCode::kDataLoss, reason::kShardCorrupt,
-                absl::StrCat(std::string(file), " is damaged or is not a SQLite database", On(shard)),
+                absl::StrCat(std::string(file), " is damaged or is not a SQLite database", On(shard),
+                             "; restore it from a backup"),
                 {{"shard", std::string(shard)}});
   }
   const char* cause = system_error != 0 ? std::strerror(system_error) : sqlite3_errstr(code);

@@ -43,6 +43,7 @@ ConnectionOptions ConnectionOptionsOf(const SqliteOptions& options) {
   ConnectionOptions connection;
   connection.file = options.file;
   connection.shard = options.shard;
+  connection.create = options.create;
   connection.bytes_max = options.bytes_max;
   connection.cache_kib = options.cache_kib;
   return connection;

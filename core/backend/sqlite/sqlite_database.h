@@ -20,6 +20,7 @@ namespace quarry {
 struct SqliteOptions {
   std::string file;
   std::string shard;
+  bool create = true;  // False: only a file that is there is opened.
   // Writes and transactions that may wait for the writer, of all loops together.
   int64_t waiters_max = 1024;
   // Threads for what must not run on a loop: raw SQL, transactions that only read, streams.

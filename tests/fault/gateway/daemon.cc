@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +51,8 @@ std::unique_ptr<Daemon> Daemon::Spawn(const DaemonOptions& options) {
   pointers.push_back(nullptr);
   const int binary = open(program, O_RDONLY | O_CLOEXEC);
   const int output = open((daemon->folder_.path() + "/output").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0600);
+  // It writes its ports there.
+  if (options.unprivileged) chmod(daemon->folder_.path().c_str(), 0777);
   daemon->pid_ = fork();
   if (daemon->pid_ == 0) Become(binary, output, options, pointers.data());
   close(binary);
