@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "tests/integration/gateway/gateway_test.h"
@@ -243,6 +244,35 @@ TEST_P(BadInputTest, WhatIsTooLargeIsRefusedWithItsSize) {
   for (const Key& key : three) ASSERT_THAT(client().Delete("customers", key), IsOk());
 }
 
+TEST_P(BadInputTest, FiltersThatAreTooLargeAreRefusedWhereTheyStand) {
+  v1::ListRequest list;
+  list.set_table("customers");
+  const auto text_of = [](int values) {
+    return absl::StrCat("id IN (", absl::StrJoin(std::vector<int>(static_cast<size_t>(values), 7), ","), ")");
+  };
+  list.set_filter(text_of(10'000));
+  EXPECT_THAT(raw().List(list, Soon()), IsOk());
+  list.set_filter(text_of(10'001));
+  EXPECT_THAT(raw().List(list, Soon()), InvalidAt("filter"));
+  list.set_filter(absl::StrCat("name = '", std::string(70'000, 'x'), "'"));
+  EXPECT_THAT(raw().List(list, Soon()), InvalidAt("filter"));
+  list.set_filter("id IN @ids");
+  v1::ArrayValue* ids = (*list.mutable_params())["ids"].mutable_array_value();
+  for (int i = 0; i < 10'001; ++i) ids->add_elements()->set_int64_value(7);
+  EXPECT_THAT(raw().List(list, Soon()), InvalidAt("filter"));
+  list.clear_filter();
+  list.clear_params();
+  v1::InCondition* in = list.mutable_where()->mutable_in();
+  in->set_column("id");
+  for (int i = 0; i < 10'001; ++i) in->add_values()->set_int64_value(7);
+  EXPECT_THAT(raw().List(list, Soon()), InvalidAt("where.in.values"));
+  v1::ConditionList* all = list.mutable_where()->mutable_and_();
+  for (int i = 0; i < 2'001; ++i) all->add_conditions()->mutable_is_null()->set_column("name");
+  const absl::Status many = raw().List(list, Soon()).status();
+  EXPECT_THAT(many, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(many.message()), testing::HasSubstr("more than 2000"));
+}
+
 TEST_P(BadInputTest, MetadataIsBoundedAndUnknownMethodsAreUnimplemented) {
   v1::GetInfoRequest request;
   v1::GetInfoResponse response;
@@ -251,7 +281,9 @@ TEST_P(BadInputTest, MetadataIsBoundedAndUnknownMethodsAreUnimplemented) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(Soon()));
     context.AddMetadata("x-large", std::string(200'000, 'x'));
-    EXPECT_FALSE(CallUnary(*channel, "/quarry.v1.AdminService/GetInfo", context, request, &response).ok());
+    const absl::Status status = CallUnary(*channel, "/quarry.v1.AdminService/GetInfo", context, request, &response);
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr("metadata"));
   }
   const std::shared_ptr<grpc::Channel> channel = ConnectTo(gateway_.gateway().grpc_port());
   for (const char* path : {"/quarry.v1.AdminService/Nothing", "/no.such.Service/Get", "/quarry.v1.DataService/"}) {

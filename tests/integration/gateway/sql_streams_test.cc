@@ -1,5 +1,6 @@
 // Raw SQL on one shard and on all, as streams.
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -48,6 +49,19 @@ TEST_P(SqlStreamsTest, OneShardGivesAHeaderThenItsRowsItsStatusAndASummary) {
   request.mutable_target()->mutable_key()->set_table("customers");
   *request.mutable_target()->mutable_key()->mutable_key() = client::Key({id}).proto();
   EXPECT_EQ(ReadAll(raw().OnShard(request, Soon())).rows(), 1);
+}
+
+TEST(SqlStreamsSettingsTest, RawSqlThatIsSwitchedOffIsRefusedOnOneShardAndOnAll) {
+  GatewaySettings settings;
+  settings.overrides = {"raw_sql.enabled=false"};
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TestGateway> own, TestGateway::Start({Kind::kSqlite, 2}, settings));
+  for (const bool writes : {false, true}) {
+    EXPECT_THAT(ReadAll(own->raw().OnShard(SqlOn(0, "DELETE FROM customers", {}, writes), Soon())).status,
+                Fails(absl::StatusCode::kFailedPrecondition, reason::kRawSqlDisabled));
+    EXPECT_THAT(ReadAll(own->raw().OnAllShards(SqlOnAll("DELETE FROM customers", {}, writes), Soon())).status,
+                Fails(absl::StatusCode::kFailedPrecondition, reason::kRawSqlDisabled));
+  }
+  EXPECT_THAT(own->client().Insert("customers", {{"id", 1}, {"name", "Ada"}}), IsOk());
 }
 
 TEST_P(SqlStreamsTest, AllShardsGiveTheirRowsTaggedUnderOneHeader) {

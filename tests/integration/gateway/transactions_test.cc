@@ -205,6 +205,42 @@ TEST_P(TransactionsTest, ASavepointSpansShards) {
   EXPECT_EQ(VisitsOf(client(), b), 0);
 }
 
+// The level that a reply names when it is read as it comes, in a transaction, and at one cut.
+void ExpectLevels(TestGateway& gateway, v1::ReadLevel of_snapshots) {
+  client::Client& client = gateway.client();
+  std::vector<client::Key> keys;
+  for (const int64_t id : {gateway.NewCustomerOn(0), gateway.NewCustomerOn(1)}) {
+    ASSERT_THAT(client.Insert("customers", {{"id", id}, {"name", "Ada"}}), IsOk());
+    keys.push_back({id});
+  }
+  client::ReadOptions cut;
+  cut.snapshot = true;
+  ASSERT_OK_AND_ASSIGN(client::BatchGetResult read, client.BatchGet("customers", keys));
+  EXPECT_EQ(read.served_by.level(), v1::READ_LEVEL_READ_YOUR_WRITES);
+  ASSERT_OK_AND_ASSIGN(read, client.BatchGet("customers", keys, cut));
+  EXPECT_EQ(read.served_by.level(), of_snapshots);
+  v1::BeginRequest begin;
+  begin.set_read_only(true);
+  for (const bool snapshot : {false, true}) {
+    begin.set_snapshot(snapshot);
+    ASSERT_OK_AND_ASSIGN(client::Transaction transaction, client.Begin(begin));
+    ASSERT_OK_AND_ASSIGN(read, transaction.BatchGet("customers", keys));
+    EXPECT_EQ(read.served_by.level(), snapshot ? of_snapshots : v1::READ_LEVEL_READ_YOUR_WRITES);
+    ASSERT_THAT(transaction.Commit(), IsOk());
+  }
+}
+
+TEST_P(TransactionsTest, AReplyNamesItsLevel) { ExpectLevels(gateway_, v1::READ_LEVEL_SNAPSHOT); }
+
+TEST(TransactionsSettingsTest, AReplyNamesTheStrictLevelWhereAllCommitsPassTheGate) {
+  GatewaySettings settings;
+  settings.overrides = {"transactions.snapshot_order=strict"};
+  for (const Kind kind : {Kind::kSqlite, Kind::kPostgres}) {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TestGateway> own, TestGateway::Start({kind, 2}, settings));
+    ExpectLevels(*own, v1::READ_LEVEL_STRICT_SNAPSHOT);
+  }
+}
+
 TEST_P(TransactionsTest, ASnapshotSeesOneCutAndNothingLater) {
   const int64_t a = AddCustomer(0);
   const int64_t b = AddCustomer(1);

@@ -33,6 +33,7 @@ class CachedTest : public QueryClusterTest {
     absl::StatusOr<AggregateResult> result = Run(engine_->Aggregate(op, transaction, ctx_));
     if (!result.ok()) return -1;
     kept_ = result->served_by.age.has_value();
+    EXPECT_EQ(result->served_by.level, kept_ ? ReadLevel::kPerShard : ReadLevel::kReadYourWrites);
     return result->rows[0][0].int64_value();
   }
 
@@ -60,12 +61,14 @@ TEST_F(CachedTest, AWriteThroughTheEngineEndsIt) {
   EXPECT_EQ(first.rows.size(), 3u);
   ASSERT_OK_AND_ASSIGN(first, List(page));
   EXPECT_TRUE(first.served_by.age.has_value());
+  EXPECT_EQ(first.served_by.level, ReadLevel::kPerShard);
   Item added;
   added.id = 50;
   Insert(added);
   ASSERT_OK_AND_ASSIGN(const ListResult second, List(page));
   EXPECT_EQ(second.rows.size(), 4u);
   EXPECT_FALSE(second.served_by.age.has_value());
+  EXPECT_EQ(second.served_by.level, ReadLevel::kReadYourWrites);
   BulkWriteOperation bulk;
   bulk.table = "items";
   bulk.deletes = true;

@@ -44,6 +44,7 @@ TEST_F(EngineTest, ReadsAllShardsAtOnce) {
   EXPECT_THAT(read.result()->served_by.asked, ElementsAre(ShardId{0}, ShardId{1}, ShardId{2}));
   EXPECT_EQ(read.result()->served_by.answered, read.result()->served_by.asked);
   EXPECT_EQ(read.result()->served_by.epoch, Epoch{7});
+  EXPECT_EQ(read.result()->served_by.level, ReadLevel::kReadYourWrites);
 }
 
 TEST_F(EngineTest, ReadsNoMoreShardsAtATimeThanItsWidth) {
@@ -113,6 +114,7 @@ TEST_F(EngineTest, FindsAReferenceRowOnTheNextShardThatAnswers) {
     EXPECT_EQ(result.found.size(), 1u);
     EXPECT_EQ(result.served_by.answered.size(), 1u);
     EXPECT_NE(result.served_by.answered[0], ShardId{0});
+    EXPECT_EQ(result.served_by.level, ReadLevel::kReadYourWrites);
   }
   for (ShardScript& shard : scripts_) shard.fail[CallKind::kExecute] = Down();
   EXPECT_THAT(Read(op), HasReason(reason::kShardUnavailable));
