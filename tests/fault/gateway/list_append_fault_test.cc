@@ -189,6 +189,8 @@ class ListAppendFaultTest : public testing::TestWithParam<Order> {
     }
     if (!read.ok()) return;
     told.completed = NowMicros();
+    EXPECT_EQ(read->served_by.level(),
+              GetParam() == Order::kStrict ? v1::READ_LEVEL_STRICT_SNAPSHOT : v1::READ_LEVEL_SNAPSHOT);
     ASSERT_TRUE(read->missing.empty());
     for (int list = 0; list < kLists; ++list) {
       const std::optional<client::ReadResult>& row = read->rows[static_cast<size_t>(list)];
