@@ -238,7 +238,9 @@ Async<CommitEvent> Commits::Perform(Job* job, CommitAction action) {
   switch (action.kind) {
     case CommitAction::Kind::kPassGate:
       event.kind = CommitEvent::Kind::kGatePassed;
-      status = co_await job->session(action.shard)->PassGate(ctx);
+      status = QUARRY_FAILPOINT("commit.before_pass_gate");
+      if (status.ok()) status = co_await job->session(action.shard)->PassGate(ctx);
+      QUARRY_FAILPOINT("commit.after_pass_gate").IgnoreError();
       break;
     case CommitAction::Kind::kPrepare:
       event.kind = CommitEvent::Kind::kPrepared;
@@ -251,17 +253,22 @@ Async<CommitEvent> Commits::Perform(Job* job, CommitAction action) {
       const CommitOptions options = job->DecisionOptions();
       status = QUARRY_FAILPOINT("commit.before_decide");
       if (status.ok()) status = co_await job->session(action.shard)->Commit(options, ctx);
-      QUARRY_FAILPOINT("commit.after_decide").IgnoreError();
+      const absl::Status lost = QUARRY_FAILPOINT("commit.after_decide");
+      if (!lost.ok()) status = absl::UnknownError(lost.message());  // Its answer never came.
       break;
     }
     case CommitAction::Kind::kCommitReader:
       event.kind = CommitEvent::Kind::kReaderCommitted;
-      status = co_await job->session(action.shard)->Commit(kPlainCommit, ctx);
+      status = QUARRY_FAILPOINT("commit.before_commit_reader");
+      if (status.ok()) status = co_await job->session(action.shard)->Commit(kPlainCommit, ctx);
+      QUARRY_FAILPOINT("commit.after_commit_reader").IgnoreError();
       break;
     case CommitAction::Kind::kSettle: {
       event.kind = CommitEvent::Kind::kSettled;
+      QUARRY_FAILPOINT("commit.before_settle").IgnoreError();
       const absl::StatusOr<Decision> stands =
           co_await job->two_phase(action.shard).DecideAbort(job->work.transaction_id, ctx);
+      QUARRY_FAILPOINT("commit.after_settle").IgnoreError();
       status = stands.status();
       if (stands.ok()) event.verdict = stands->verdict;
       break;
