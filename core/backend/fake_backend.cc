@@ -58,7 +58,7 @@ Async<absl::Status> FakeBackend::State::Take(const CallContext& ctx) {
                       "deadline ended while the statement ran", {{"stage", "query"}});
 }
 
-Async<absl::StatusOr<TaskResult>> FakeBackend::Run(std::shared_ptr<State> state, const Task& task,
+Async<absl::StatusOr<TaskResult>> FakeBackend::Run(std::shared_ptr<State> state, const Task& task, int64_t& written,
                                                    const CallContext& ctx) {
   state->tasks.push_back(task);
   const absl::Status in_time = co_await state->Take(ctx);
@@ -70,7 +70,7 @@ Async<absl::StatusOr<TaskResult>> FakeBackend::Run(std::shared_ptr<State> state,
   }
   absl::StatusOr<TaskResult> answer = state->Answer(task);
   if (answer.ok() && task.writes()) {
-    ++state->applied;
+    ++written;
     if (task.guard.has_value()) {
       state->two_phase.state().replies[task.guard->request_id] = std::make_pair(task.guard->request_hash, *answer);
     }
@@ -101,8 +101,8 @@ class FakeBackend::FakeStream final : public RowStream {
 
 class FakeBackend::FakeSession final : public Session {
  public:
-  FakeSession(std::shared_ptr<State> state, bool in_transaction)
-      : state_(std::move(state)), in_transaction_(in_transaction) {
+  FakeSession(std::shared_ptr<State> state, const SessionOptions& options)
+      : state_(std::move(state)), options_(options), in_transaction_(options.transaction) {
     ++state_->sessions;
   }
   ~FakeSession() override {
@@ -113,9 +113,10 @@ class FakeBackend::FakeSession final : public Session {
   Async<absl::StatusOr<StepResult>> Execute(const Step& step, const CallContext& ctx) override {
     Task task;
     task.steps.push_back(step);
+    QUARRY_CO_RETURN_IF_ERROR(Admit(task));
     wrote_ = wrote_ || task.writes();
     ++state_->calls;
-    absl::StatusOr<TaskResult> result = co_await Run(state_, task, ctx);
+    absl::StatusOr<TaskResult> result = co_await Run(state_, task, in_transaction_ ? pending_ : state_->applied, ctx);
     QUARRY_CO_RETURN_IF_ERROR(result.status());
     if (result->steps.empty()) co_return StepResult();
     QUARRY_CO_RETURN_IF_ERROR(result->steps[0].status);
@@ -142,6 +143,7 @@ class FakeBackend::FakeSession final : public Session {
     const absl::Status stored = state_->two_phase.state().Commit(options);
     QUARRY_CO_RETURN_IF_ERROR(stored);
     if (std::exchange(in_transaction_, false)) ++state_->commits;
+    state_->applied += std::exchange(pending_, 0);
     co_return absl::OkStatus();
   }
   Async<absl::Status> Rollback(const CallContext&) override {
@@ -165,25 +167,35 @@ class FakeBackend::FakeSession final : public Session {
   }
 
  private:
+  absl::Status Admit(const Task& task) const {
+    if (options_.transaction && !in_transaction_) {
+      return MakeError(absl::StatusCode::kAborted, reason::kTransactionEnded, "the transaction has ended");
+    }
+    if (!options_.read_only || !task.writes()) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kFailedPrecondition, reason::kReadOnly, "the session is read-only");
+  }
+
   const std::shared_ptr<State> state_;
-  bool in_transaction_;
+  const SessionOptions options_;
+  bool in_transaction_;  // One that has not ended.
   bool wrote_ = false;
+  int64_t pending_ = 0;  // Written and not committed.
 };
 
 Async<absl::StatusOr<TaskResult>> FakeBackend::Execute(const Task& task, const CallContext& ctx) {
   ++state_->calls;
-  absl::StatusOr<TaskResult> result = co_await Run(state_, task, ctx);
+  absl::StatusOr<TaskResult> result = co_await Run(state_, task, state_->applied, ctx);
   co_return result;
 }
 
 Async<absl::StatusOr<std::unique_ptr<Session>>> FakeBackend::Lease(const SessionOptions& options,
                                                                    const CallContext& ctx) {
   ++state_->leases;
-  const bool transaction = options.transaction;
+  const SessionOptions asked = options;
   const absl::Status in_time = co_await state_->Take(ctx);
   QUARRY_CO_RETURN_IF_ERROR(in_time);
   QUARRY_CO_RETURN_IF_ERROR(state_->lease_status);
-  co_return std::make_unique<FakeSession>(state_, transaction);
+  co_return std::make_unique<FakeSession>(state_, asked);
 }
 
 Async<absl::Status> FakeBackend::Ping(const CallContext& ctx) {

@@ -1,6 +1,7 @@
 // A backend without a database, for tests of what stands on top: answers what it is told, when it is told, and
-// keeps count. Of a real one it has the request guard (a repeated write is answered from the first one's reply
-// and not applied again) and the sessions' rollback on drop. One loop.
+// keeps count. Of a real one it has what BackendContract and TwoPhaseContract (tests/contract) ask of every backend: the
+// request guard, deadlines, sessions that roll back when dropped, run nothing once ended and do not write when read-only.
+// It knows no rows, runs no checks and has no bound on its sessions. One loop.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +49,8 @@ class FakeBackend final : public Backend {
   int64_t calls() const { return state_->calls; }
   int64_t leases() const { return state_->leases; }
   int64_t pings() const { return state_->pings; }
-  // Writing tasks that took effect; a replay is none, and neither is one that was dropped before its time was up.
+  // Writing tasks, and writing steps of sessions, that took effect: with their transaction's commit, where they have one.
+  // A replay is none, and neither is one that was dropped before its time was up, or what a branch holds.
   int64_t applied() const { return state_->applied; }
   int64_t commits() const { return state_->commits; }
   int64_t rollbacks() const { return state_->rollbacks; }
@@ -83,7 +85,8 @@ class FakeBackend final : public Backend {
     // Lets the call's time pass.
     Async<absl::Status> Take(const CallContext& ctx);
   };
-  static Async<absl::StatusOr<TaskResult>> Run(std::shared_ptr<State> state, const Task& task,
+  // Counts in `written`, which outlives it, when the task has written.
+  static Async<absl::StatusOr<TaskResult>> Run(std::shared_ptr<State> state, const Task& task, int64_t& written,
                                                const CallContext& ctx);
 
   const std::shared_ptr<State> state_ = std::make_shared<State>();

@@ -1,9 +1,7 @@
 #include "tests/contract/backend/backend_contract.h"
 
-#include <regex>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/gather.h"
 #include "tests/support/status_matchers.h"
 
@@ -26,37 +24,9 @@ CallContext BackendContract::Within(absl::Duration timeout) {
   return ctx;
 }
 
-std::string BackendContract::Sql(const std::string& postgres_sql) const {
-  if (!sqlite()) return postgres_sql;
-  std::string sql = std::regex_replace(postgres_sql, std::regex(R"(\$(\d+))"), "?$1");
-  sql = std::regex_replace(sql, std::regex(R"(\bNUMERIC\b)"), "DECIMAL_TEXT");
-  sql = std::regex_replace(sql, std::regex(R"(\bJSONB?\b)"), "JSON_TEXT");
-  return std::regex_replace(sql, std::regex(R"(\bBYTEA\b)"), "BLOB");
-}
-
-void BackendContract::CreateTables(const std::string& ddl) {
-  ASSERT_THAT(fixture_->Schema(Sql(ddl)), IsOk());
-}
-
-Statement BackendContract::Read(const std::string& sql, std::vector<Value> params) const {
-  Statement statement;
-  statement.sql = std::make_shared<const std::string>(Sql(sql));
-  statement.params = std::move(params);
-  statement.returns_rows = true;
-  return statement;
-}
-
-Statement BackendContract::Write(const std::string& sql, std::vector<Value> params) const {
-  Statement statement = Read(sql, std::move(params));
-  statement.returns_rows = false;
-  statement.writes = true;
-  return statement;
-}
-
-Statement BackendContract::WriteReturning(const std::string& sql, std::vector<Value> params) const {
-  Statement statement = Write(sql, std::move(params));
-  statement.returns_rows = true;
-  return statement;
+void BackendContract::LetPass(absl::Duration time) {
+  const absl::Time until = loop().Now() + time;
+  while (loop().Now() < until) loop().RunOnce(absl::Milliseconds(10));
 }
 
 Task BackendContract::TaskOf(std::vector<Statement> one_step) {
@@ -75,6 +45,20 @@ Task BackendContract::TaskOfSteps(std::vector<Statement> one_each, Atomicity ato
     step.statements.push_back(std::move(statement));
   }
   return task;
+}
+
+RequestGuard BackendContract::GuardOf(const std::string& last_digits, uint64_t hash) {
+  RequestGuard guard;
+  guard.request_id = "00000000-0000-7000-8000-000000000" + last_digits;
+  guard.request_hash = hash;
+  return guard;
+}
+
+SessionOptions BackendContract::Options(bool transaction, bool read_only) {
+  SessionOptions options;
+  options.transaction = transaction;
+  options.read_only = read_only;
+  return options;
 }
 
 absl::StatusOr<TaskResult> BackendContract::Execute(Task task) {
@@ -107,18 +91,6 @@ absl::Status BackendContract::Commit(Session& session) {
 absl::Status BackendContract::Rollback(Session& session) {
   const CallContext ctx = AnyCall();
   return RunOn(loop(), session.Rollback(ctx));
-}
-
-absl::StatusOr<std::vector<Row>> BackendContract::Rows(const std::string& sql, std::vector<Value> params) {
-  absl::StatusOr<TaskResult> result = Execute(TaskOf({Read(sql, std::move(params))}));
-  if (!result.ok()) return result.status();
-  return std::move(result->steps.at(0).statements.at(0).batch.rows);
-}
-
-int64_t BackendContract::Count(const std::string& table) {
-  const absl::StatusOr<std::vector<Row>> rows = Rows("SELECT count(*) FROM " + table);
-  EXPECT_THAT(rows, IsOk());
-  return rows.ok() ? rows->at(0).at(0).int64_value() : -1;
 }
 
 void BackendContract::ExpectNothingLeased() {

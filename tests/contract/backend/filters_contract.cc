@@ -14,7 +14,7 @@
 #include "core/plan/filter.h"
 #include "core/plan/lowering.h"
 #include "gmock/gmock.h"
-#include "tests/contract/backend/backend_contract.h"
+#include "tests/contract/backend/rows_contract.h"
 #include "tests/support/status_matchers.h"
 
 namespace quarry {
@@ -25,7 +25,7 @@ using ::testing::HasSubstr;
 // One table of one shard, and its rows.
 class Filtered {
  public:
-  Filtered(BackendContract& test, Dialect dialect) : test_(test), dialect_(dialect) {}
+  Filtered(BackendRowsContract& test, Dialect dialect) : test_(test), dialect_(dialect) {}
 
   absl::Status Create(const std::string& postgres, const std::string& sqlite) {
     const absl::Status made = test_.fixture().Schema(dialect_ == Dialect::kSqlite ? sqlite : postgres);
@@ -55,7 +55,7 @@ class Filtered {
     statement.param_types = sql.param_types;
     statement.params = row;
     statement.writes = true;
-    ASSERT_THAT(test_.Execute(BackendContract::TaskOf({statement})), IsOk());
+    ASSERT_THAT(test_.Execute(BackendRowsContract::TaskOf({statement})), IsOk());
     rows_.push_back(std::move(row));
   }
 
@@ -69,7 +69,7 @@ class Filtered {
     WritePredicate(predicate, "t0", sql);
     Statement statement = std::move(sql).Take();
     statement.returns_rows = true;
-    absl::StatusOr<TaskResult> result = test_.Execute(BackendContract::TaskOf({statement}));
+    absl::StatusOr<TaskResult> result = test_.Execute(BackendRowsContract::TaskOf({statement}));
     if (!result.ok()) return WithMessage(result.status(), absl::StrCat(std::string(result.status().message()), " in ", *statement.sql));
     std::set<int64_t> ids;
     for (const Row& row : result->steps.at(0).statements.at(0).batch.rows) ids.insert(row[0].int64_value());
@@ -94,7 +94,7 @@ class Filtered {
   }
 
  private:
-  BackendContract& test_;
+  BackendRowsContract& test_;
   const Dialect dialect_;
   Catalog catalog_;
   std::vector<Row> rows_;
@@ -205,7 +205,7 @@ class RandomConditions {
   std::mt19937_64 random_;
 };
 
-TEST_P(BackendContract, FiltersMeanOnTheDatabaseWhatTheyMeanInAMerge) {
+TEST_P(BackendRowsContract, FiltersMeanOnTheDatabaseWhatTheyMeanInAMerge) {
   const uint64_t seed = std::random_device()();
   std::cerr << "seed " << seed << "\n";
   Filtered filtered(*this, fixture().dialect());
@@ -231,7 +231,7 @@ TEST_P(BackendContract, FiltersMeanOnTheDatabaseWhatTheyMeanInAMerge) {
   EXPECT_GT(matched, 1'000U);
 }
 
-TEST_P(BackendContract, FiltersOfPostgresTypesOfItsOwn) {
+TEST_P(BackendRowsContract, FiltersOfPostgresTypesOfItsOwn) {
   if (sqlite()) GTEST_SKIP() << "SQLite has none of these types and collations: its columns are covered by the tests above";
   Filtered filtered(*this, fixture().dialect());
   ASSERT_THAT(filtered.Create("CREATE TYPE mood AS ENUM ('low', 'high');"
@@ -258,7 +258,7 @@ TEST_P(BackendContract, FiltersOfPostgresTypesOfItsOwn) {
   EXPECT_THAT(std::string(filtered.Matching("a = '::1'").status().message()), HasSubstr("takes IS NULL and IS NOT NULL only"));
 }
 
-TEST_P(BackendContract, FiltersFollowRelations) {
+TEST_P(BackendRowsContract, FiltersFollowRelations) {
   const std::string tables =
       "CREATE TABLE p(id BIGINT PRIMARY KEY, name TEXT);"
       "CREATE TABLE c(id BIGINT PRIMARY KEY, p BIGINT REFERENCES p(id), boss BIGINT REFERENCES c(id), n BIGINT)";

@@ -5,47 +5,25 @@
 #include <vector>
 
 #include "core/base/gather.h"
-#include "tests/contract/backend/backend_contract.h"
+#include "tests/contract/backend/rows_contract.h"
 #include "tests/support/status_matchers.h"
 
 namespace quarry {
 namespace {
 
 constexpr char kNotes[] = "CREATE TABLE note(id BIGINT PRIMARY KEY, body TEXT)";
-// Rows 1 to $1.
-constexpr char kNumbers[] =
-    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < $1) SELECT x, 'padding padding "
-    "padding' FROM n";
 
-Statement InsertNote(BackendContract& test, int64_t id) {
+Statement InsertNote(BackendRowsContract& test, int64_t id) {
   return test.Write("INSERT INTO note(id, body) VALUES ($1, 'x')", {Value::Int64(id)});
 }
 
-int64_t CountIn(BackendContract& test, Session& session) {
+int64_t CountIn(BackendRowsContract& test, Session& session) {
   const absl::StatusOr<StepResult> result = test.Execute(session, test.Read("SELECT count(*) FROM note"));
   EXPECT_THAT(result, IsOk());
   return result.ok() ? result->statements.at(0).batch.rows.at(0).at(0).int64_value() : -1;
 }
 
-// Runs for a very long time unless it is stopped.
-Statement Endless(BackendContract& test) {
-  Statement statement =
-      test.sqlite()
-          ? test.Read(
-                "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
-          : test.Read("SELECT count(*) FROM generate_series(1, 100000000000)");
-  statement.raw = true;
-  return statement;
-}
-
-SessionOptions Options(bool transaction, bool read_only) {
-  SessionOptions options;
-  options.transaction = transaction;
-  options.read_only = read_only;
-  return options;
-}
-
-TEST_P(BackendContract, ATransactionSeesItsOwnWritesAndOthersDoNot) {
+TEST_P(BackendRowsContract, ATransactionSeesItsOwnWritesAndOthersDoNot) {
   CreateTables(kNotes);
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
   ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
@@ -55,23 +33,7 @@ TEST_P(BackendContract, ATransactionSeesItsOwnWritesAndOthersDoNot) {
   EXPECT_EQ(Count("note"), 1);
 }
 
-TEST_P(BackendContract, RollbackAndDroppingTheSessionUndoTheTransaction) {
-  CreateTables(kNotes);
-  {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
-    ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
-    ASSERT_THAT(Rollback(*session), IsOk());
-  }
-  {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
-    ASSERT_THAT(Execute(*session, InsertNote(*this, 2)), IsOk());
-  }
-  EXPECT_EQ(Count("note"), 0);
-  ASSERT_THAT(Execute(TaskOf({InsertNote(*this, 3)})), IsOk());
-  EXPECT_EQ(Count("note"), 1);
-}
-
-TEST_P(BackendContract, SavepointsUndoAPart) {
+TEST_P(BackendRowsContract, SavepointsUndoAPart) {
   CreateTables(kNotes);
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
   ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
@@ -87,7 +49,7 @@ TEST_P(BackendContract, SavepointsUndoAPart) {
   EXPECT_EQ(Count("note"), 2);
 }
 
-TEST_P(BackendContract, AFailedStepIsUndoneAndTheTransactionGoesOn) {
+TEST_P(BackendRowsContract, AFailedStepIsUndoneAndTheTransactionGoesOn) {
   CreateTables(kNotes);
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
   ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
@@ -105,7 +67,7 @@ TEST_P(BackendContract, AFailedStepIsUndoneAndTheTransactionGoesOn) {
   EXPECT_EQ(Count("note"), 2);
 }
 
-TEST_P(BackendContract, StepsThatNeedNoUndoOfTheirOwnCommitAndEndTogether) {
+TEST_P(BackendRowsContract, StepsThatNeedNoUndoOfTheirOwnCommitAndEndTogether) {
   CreateTables(kNotes);
   SessionOptions options;
   options.undo_steps = false;
@@ -139,7 +101,7 @@ TEST_P(BackendContract, StepsThatNeedNoUndoOfTheirOwnCommitAndEndTogether) {
   EXPECT_EQ(Count("note"), 3);
 }
 
-TEST_P(BackendContract, ReadOnlySessionsCannotWrite) {
+TEST_P(BackendRowsContract, ReadOnlySessionsCannotWrite) {
   CreateTables(kNotes);
   for (const bool transaction : {true, false}) {
     for (const bool raw : {true, false}) {
@@ -159,7 +121,7 @@ TEST_P(BackendContract, ReadOnlySessionsCannotWrite) {
   EXPECT_EQ(Count("note"), 0);
 }
 
-TEST_P(BackendContract, AutocommitSessionsKeepEachStatement) {
+TEST_P(BackendRowsContract, AutocommitSessionsKeepEachStatement) {
   CreateTables(kNotes);
   {
     ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(false, false)));
@@ -174,11 +136,10 @@ TEST_P(BackendContract, AutocommitSessionsKeepEachStatement) {
   EXPECT_EQ(Count("note"), 2);
 }
 
-TEST_P(BackendContract, StreamsGiveAllRowsInBoundedBatches) {
+TEST_P(BackendRowsContract, StreamsGiveAllRowsInBoundedBatches) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(false, true)));
   const CallContext ctx = AnyCall();
-  Statement statement = Read(kNumbers, {Value::Int64(100'000)});
-  statement.raw = true;
+  const Statement statement = fixture().Numbers(100'000);
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<RowStream> stream, RunOn(loop(), session->Open(statement, ctx)));
   ASSERT_NE(stream->header(), nullptr);
   ASSERT_EQ(stream->header()->size(), 2U);
@@ -202,7 +163,7 @@ TEST_P(BackendContract, StreamsGiveAllRowsInBoundedBatches) {
   EXPECT_EQ(stream->affected(), 0);
 }
 
-TEST_P(BackendContract, AStreamThatWritesHasWrittenAtItsEnd) {
+TEST_P(BackendRowsContract, AStreamThatWritesHasWrittenAtItsEnd) {
   CreateTables(kNotes);
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(false, false)));
   const CallContext ctx = AnyCall();
@@ -220,13 +181,12 @@ TEST_P(BackendContract, AStreamThatWritesHasWrittenAtItsEnd) {
   EXPECT_EQ(Count("note"), 2);
 }
 
-TEST_P(BackendContract, DroppingAStreamStopsItAndFreesTheSession) {
+TEST_P(BackendRowsContract, DroppingAStreamStopsItAndFreesTheSession) {
   CreateTables(kNotes);
   for (const bool transaction : {true, false}) {
     ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease(Options(transaction, true)));
     const CallContext ctx = AnyCall();
-    Statement statement = Read(kNumbers, {Value::Int64(1'000'000'000)});
-    statement.raw = true;
+    const Statement statement = fixture().Numbers(1'000'000'000);
     {
       ASSERT_OK_AND_ASSIGN(const std::unique_ptr<RowStream> stream,
                            RunOn(loop(), session->Open(statement, ctx)));
@@ -237,73 +197,7 @@ TEST_P(BackendContract, DroppingAStreamStopsItAndFreesTheSession) {
   }
 }
 
-TEST_P(BackendContract, ADeadlineEndsALongStatement) {
-  CreateTables(kNotes);
-  const Task task = TaskOf({Endless(*this)});
-  const CallContext ctx = Within(absl::Milliseconds(200));
-  const absl::Time start = loop().Now();
-  const absl::Status status = RunOn(loop(), backend().Execute(task, ctx)).status();
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kDeadlineExceeded));
-  EXPECT_THAT(status, HasReason(reason::kDeadline));
-  EXPECT_LT(loop().Now() - start, absl::Seconds(5));
-  ExpectNothingLeased();
-  EXPECT_EQ(Count("note"), 0);
-}
-
-TEST_P(BackendContract, ADeadlineInASessionLeavesNothingBehind) {
-  CreateTables(kNotes);
-  {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
-    ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
-    Step step;
-    step.statements.push_back(Endless(*this));
-    const CallContext ctx = Within(absl::Milliseconds(200));
-    EXPECT_THAT(RunOn(loop(), session->Execute(step, ctx)), StatusIs(absl::StatusCode::kDeadlineExceeded));
-    // Either it can go on, or it says that it has ended.
-    const absl::Status next = Execute(*session, InsertNote(*this, 2)).status();
-    EXPECT_TRUE(next.ok() || next.code() == absl::StatusCode::kAborted ||
-                next.code() == absl::StatusCode::kUnavailable)
-        << next;
-  }
-  ExpectNothingLeased();
-  EXPECT_EQ(Count("note"), 0);
-  EXPECT_THAT(Execute(TaskOf({InsertNote(*this, 3)})), IsOk());
-}
-
-TEST_P(BackendContract, DroppingACallStopsItsStatement) {
-  CreateTables(kNotes);
-  const Task task = TaskOf({Endless(*this)});
-  const CallContext ctx = AnyCall();
-  {
-    bool done = false;
-    const Running call(backend().Execute(task, ctx),
-                       [&done](const absl::StatusOr<TaskResult>&) { done = true; });
-    const absl::Time until = loop().Now() + absl::Milliseconds(100);
-    while (loop().Now() < until) loop().RunOnce(absl::Milliseconds(10));
-    EXPECT_FALSE(done);
-  }
-  // Far sooner than its deadline.
-  ExpectNothingLeased();
-}
-
-TEST_P(BackendContract, DroppingAnEndlessStatementOfATransactionRollsItBack) {
-  CreateTables(kNotes);
-  {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, Lease());
-    ASSERT_THAT(Execute(*session, InsertNote(*this, 1)), IsOk());
-    Step step;
-    step.statements.push_back(Endless(*this));
-    const CallContext ctx = AnyCall();
-    const Running call(session->Execute(step, ctx), [](const absl::StatusOr<StepResult>&) {});
-    const absl::Time until = loop().Now() + absl::Milliseconds(50);
-    while (loop().Now() < until) loop().RunOnce(absl::Milliseconds(10));
-  }
-  ExpectNothingLeased();
-  EXPECT_THAT(Execute(TaskOf({InsertNote(*this, 1)})), IsOk());
-  EXPECT_EQ(Count("note"), 1);
-}
-
-TEST_P(BackendContract, AFullPoolRefusesAndAWaiterIsServedWhenAPlaceIsFree) {
+TEST_P(BackendRowsContract, AFullPoolRefusesAndAWaiterIsServedWhenAPlaceIsFree) {
   std::vector<std::unique_ptr<Session>> sessions;
   for (int64_t i = 0; i < kContractSessionsMax; ++i) {
     ASSERT_OK_AND_ASSIGN(std::unique_ptr<Session> session, Lease(Options(true, true)));
@@ -335,7 +229,7 @@ TEST_P(BackendContract, AFullPoolRefusesAndAWaiterIsServedWhenAPlaceIsFree) {
   for (const auto& session : served) EXPECT_THAT(session, IsOk());
 }
 
-TEST_P(BackendContract, AWaiterGivesUpAtItsDeadline) {
+TEST_P(BackendRowsContract, AWaiterGivesUpAtItsDeadline) {
   std::vector<std::unique_ptr<Session>> sessions;
   for (int64_t i = 0; i < kContractSessionsMax; ++i) {
     ASSERT_OK_AND_ASSIGN(std::unique_ptr<Session> session, Lease(Options(true, true)));
@@ -349,7 +243,7 @@ TEST_P(BackendContract, AWaiterGivesUpAtItsDeadline) {
   EXPECT_EQ(backend().stats().waiters, 0);
 }
 
-TEST_P(BackendContract, OneStatementAtATime) {
+TEST_P(BackendRowsContract, OneStatementAtATime) {
   CreateTables(kNotes);
   for (const char* sql : {"SELECT 1; SELECT 2", "", "SELECT 1; DELETE FROM note"}) {
     Statement statement = Read(sql);

@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "core/backend/sqlite/sqlite_database.h"
-#include "tests/contract/backend/backend_contract.h"
+#include "tests/contract/backend/rows_contract.h"
 #include "tests/support/temp_directory.h"
 
 namespace quarry {
 namespace {
 
-class SqliteFixture final : public BackendFixture {
+class SqliteFixture final : public RowsFixture {
  public:
   explicit SqliteFixture(std::shared_ptr<SqliteDatabase> database, TempDirectory directory)
       : directory_(std::move(directory)), database_(std::move(database)) {
@@ -47,8 +47,8 @@ std::unique_ptr<BackendFixture> MakeFixture() {
   return std::make_unique<SqliteFixture>(*std::move(database), std::move(directory));
 }
 
-INSTANTIATE_TEST_SUITE_P(Sqlite, BackendContract, testing::Values(BackendCase{"sqlite", MakeFixture}),
-                         CaseName);
+INSTANTIATE_TEST_SUITE_P(Sqlite, BackendContract, testing::Values(BackendCase{"sqlite", MakeFixture}), CaseName);
+INSTANTIATE_TEST_SUITE_P(Sqlite, BackendRowsContract, testing::Values(BackendCase{"sqlite", MakeFixture}), CaseName);
 
 }  // namespace
 }  // namespace quarry

@@ -6,7 +6,7 @@
 
 #include "core/base/gather.h"
 #include "core/model/etag.h"
-#include "tests/contract/backend/backend_contract.h"
+#include "tests/contract/backend/rows_contract.h"
 #include "tests/support/status_matchers.h"
 
 namespace quarry {
@@ -18,19 +18,12 @@ constexpr char kItems[] =
     "price BIGINT CONSTRAINT item_price_positive CHECK (price > 0), parent BIGINT REFERENCES parent(id), "
     "UNIQUE (code, part))";
 
-Statement InsertItem(BackendContract& test, int64_t id, const std::string& code = "") {
+Statement InsertItem(BackendRowsContract& test, int64_t id, const std::string& code = "") {
   return test.Write("INSERT INTO item(id, code, part) VALUES ($1, $2, 1)",
                     {Value::Int64(id), Value::Text(code.empty() ? "c" + std::to_string(id) : code)});
 }
 
-RequestGuard GuardOf(const std::string& last_digits, uint64_t hash) {
-  RequestGuard guard;
-  guard.request_id = "00000000-0000-7000-8000-000000000" + last_digits;
-  guard.request_hash = hash;
-  return guard;
-}
-
-TEST_P(BackendContract, WritesTellHowManyRowsTheyWrote) {
+TEST_P(BackendRowsContract, WritesTellHowManyRowsTheyWrote) {
   CreateTables(kItems);
   ASSERT_OK_AND_ASSIGN(const TaskResult inserted,
                        Execute(TaskOf({InsertItem(*this, 1), InsertItem(*this, 2), InsertItem(*this, 3)})));
@@ -48,7 +41,7 @@ TEST_P(BackendContract, WritesTellHowManyRowsTheyWrote) {
   EXPECT_EQ(Count("item"), 3);
 }
 
-TEST_P(BackendContract, WritesReturnWhatTheDatabaseFilledIn) {
+TEST_P(BackendRowsContract, WritesReturnWhatTheDatabaseFilledIn) {
   CreateTables(kItems);
   ASSERT_OK_AND_ASSIGN(const TaskResult result,
                        Execute(TaskOf({WriteReturning("INSERT INTO item(id) VALUES ($1) RETURNING id, name",
@@ -59,7 +52,7 @@ TEST_P(BackendContract, WritesReturnWhatTheDatabaseFilledIn) {
   EXPECT_EQ(result.steps[0].statements[0].affected, 1);
 }
 
-TEST_P(BackendContract, UniqueViolationsNameTheirConstraintAndColumns) {
+TEST_P(BackendRowsContract, UniqueViolationsNameTheirConstraintAndColumns) {
   CreateTables(kItems);
   ASSERT_THAT(Execute(TaskOf({InsertItem(*this, 1, "topsecret")})), IsOk());
   const absl::Status unique = Execute(TaskOf({InsertItem(*this, 2, "topsecret")})).status();
@@ -78,7 +71,7 @@ TEST_P(BackendContract, UniqueViolationsNameTheirConstraintAndColumns) {
   EXPECT_EQ(Count("item"), 1);
 }
 
-TEST_P(BackendContract, OtherConstraintsAreFailedPreconditions) {
+TEST_P(BackendRowsContract, OtherConstraintsAreFailedPreconditions) {
   CreateTables(kItems);
   const absl::Status check = Execute(TaskOf({Write("INSERT INTO item(id, price) VALUES (1, -5)")})).status();
   EXPECT_THAT(check, StatusIs(absl::StatusCode::kFailedPrecondition));
@@ -99,7 +92,7 @@ TEST_P(BackendContract, OtherConstraintsAreFailedPreconditions) {
   EXPECT_EQ(Count("item"), 0);
 }
 
-TEST_P(BackendContract, DeferredConstraintsFailTheirOwnTaskOnly) {
+TEST_P(BackendRowsContract, DeferredConstraintsFailTheirOwnTaskOnly) {
   CreateTables(
       "CREATE TABLE p(id BIGINT PRIMARY KEY);"
       "CREATE TABLE c(id BIGINT PRIMARY KEY, p BIGINT REFERENCES p(id) DEFERRABLE INITIALLY DEFERRED)");
@@ -124,7 +117,7 @@ TEST_P(BackendContract, DeferredConstraintsFailTheirOwnTaskOnly) {
   EXPECT_EQ(Count("c"), 9);
 }
 
-TEST_P(BackendContract, BadSqlIsAnInvalidArgument) {
+TEST_P(BackendRowsContract, BadSqlIsAnInvalidArgument) {
   for (const char* sql : {"SELEC 'secret'", "SELECT * FROM nowhere", "SELECT nothing FROM item"}) {
     CreateTables("CREATE TABLE IF NOT EXISTS item(id BIGINT PRIMARY KEY)");
     Statement statement = Read(sql);
@@ -136,7 +129,7 @@ TEST_P(BackendContract, BadSqlIsAnInvalidArgument) {
   }
 }
 
-TEST_P(BackendContract, ChecksThatDoNotHoldUndoTheirStep) {
+TEST_P(BackendRowsContract, ChecksThatDoNotHoldUndoTheirStep) {
   CreateTables(kItems);
   ASSERT_THAT(Execute(TaskOf({InsertItem(*this, 1)})), IsOk());
   Statement update = Write("UPDATE item SET price = 9 WHERE id = $1", {Value::Int64(2)});
@@ -159,7 +152,7 @@ TEST_P(BackendContract, ChecksThatDoNotHoldUndoTheirStep) {
   EXPECT_THAT(Execute(TaskOf({update})), IsOk());
 }
 
-TEST_P(BackendContract, AnEtagThatHasChangedAbortsTheWrite) {
+TEST_P(BackendRowsContract, AnEtagThatHasChangedAbortsTheWrite) {
   CreateTables(kItems);
   ASSERT_THAT(Execute(TaskOf({InsertItem(*this, 1)})), IsOk());
   ASSERT_OK_AND_ASSIGN(const std::vector<Row> rows, Rows("SELECT id, code FROM item WHERE id = 1"));
@@ -177,7 +170,7 @@ TEST_P(BackendContract, AnEtagThatHasChangedAbortsTheWrite) {
   EXPECT_EQ(after.at(0).at(0), Value::Text("new"));
 }
 
-TEST_P(BackendContract, AtomicityAllLeavesNothingOfAFailedTask) {
+TEST_P(BackendRowsContract, AtomicityAllLeavesNothingOfAFailedTask) {
   CreateTables(kItems);
   Task task =
       TaskOfSteps({InsertItem(*this, 1), InsertItem(*this, 2), InsertItem(*this, 1)}, Atomicity::kAll);
@@ -185,7 +178,7 @@ TEST_P(BackendContract, AtomicityAllLeavesNothingOfAFailedTask) {
   EXPECT_EQ(Count("item"), 0);
 }
 
-TEST_P(BackendContract, AtomicityEachReportsFailuresPerStep) {
+TEST_P(BackendRowsContract, AtomicityEachReportsFailuresPerStep) {
   CreateTables(kItems);
   Task task =
       TaskOfSteps({InsertItem(*this, 1), InsertItem(*this, 1), InsertItem(*this, 2)}, Atomicity::kEach);
@@ -198,7 +191,7 @@ TEST_P(BackendContract, AtomicityEachReportsFailuresPerStep) {
   EXPECT_EQ(Count("item"), 2);
 }
 
-TEST_P(BackendContract, ReadsOfManyStepsAnswerEach) {
+TEST_P(BackendRowsContract, ReadsOfManyStepsAnswerEach) {
   CreateTables(kItems);
   ASSERT_THAT(Execute(TaskOf({InsertItem(*this, 1), InsertItem(*this, 2)})), IsOk());
   std::vector<Statement> reads;
@@ -212,59 +205,21 @@ TEST_P(BackendContract, ReadsOfManyStepsAnswerEach) {
   }
 }
 
-TEST_P(BackendContract, ARepeatedRequestGetsTheStoredReply) {
+TEST_P(BackendRowsContract, ARepeatedRequestGetsTheRowsOfTheFirstReply) {
   CreateTables(kItems);
   Task task =
       TaskOf({WriteReturning("INSERT INTO item(id) VALUES ($1) RETURNING id, name", {Value::Int64(5)})});
   task.guard = GuardOf("001", 0xFFFFFFFFFFFFFFFFULL);
   ASSERT_OK_AND_ASSIGN(const TaskResult first, Execute(task));
-  EXPECT_FALSE(first.replayed);
   ASSERT_OK_AND_ASSIGN(const TaskResult again, Execute(task));
   EXPECT_TRUE(again.replayed);
   ASSERT_EQ(again.steps.size(), 1U);
   EXPECT_EQ(again.steps[0].statements.at(0).affected, 1);
   EXPECT_EQ(again.steps[0].statements.at(0).batch.rows, first.steps[0].statements.at(0).batch.rows);
   EXPECT_EQ(Count("item"), 1);
-
-  Task other = TaskOf({InsertItem(*this, 6)});
-  other.guard = GuardOf("001", 17);
-  const absl::Status reused = Execute(other).status();
-  EXPECT_THAT(reused, StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(reused, HasReason(reason::kRequestIdReused));
-  EXPECT_EQ(Count("item"), 1);
 }
 
-TEST_P(BackendContract, AFailedTaskStoresNoReply) {
-  CreateTables(kItems);
-  Task task = TaskOf({Write("INSERT INTO item(id, parent) VALUES (1, 3)")});
-  task.guard = GuardOf("002", 2);
-  EXPECT_THAT(Execute(task), HasReason(reason::kConstraintViolation));
-  ASSERT_THAT(Execute(TaskOf({Write("INSERT INTO parent(id) VALUES (3)")})), IsOk());
-  ASSERT_OK_AND_ASSIGN(const TaskResult result, Execute(task));
-  EXPECT_FALSE(result.replayed);
-  EXPECT_EQ(Count("item"), 1);
-}
-
-TEST_P(BackendContract, TheSameRequestManyTimesAtOnceIsAppliedOnce) {
-  CreateTables(kItems);
-  Task task = TaskOf({InsertItem(*this, 1)});
-  task.guard = GuardOf("003", 3);
-  const CallContext ctx = AnyCall();
-  std::vector<Async<absl::StatusOr<TaskResult>>> calls;
-  for (int i = 0; i < 8; ++i) calls.push_back(backend().Execute(task, ctx));
-  GatherOptions options;
-  options.stop_at_first_error = false;
-  const auto results = RunOn(loop(), Gather(loop(), std::move(calls), options));
-  int fresh = 0;
-  for (const absl::StatusOr<TaskResult>& result : results) {
-    ASSERT_THAT(result, IsOk());
-    if (!result->replayed) ++fresh;
-  }
-  EXPECT_EQ(fresh, 1);
-  EXPECT_EQ(Count("item"), 1);
-}
-
-TEST_P(BackendContract, WritesThatWaitTogetherShareACommitAndFailAlone) {
+TEST_P(BackendRowsContract, WritesThatWaitTogetherShareACommitAndFailAlone) {
   CreateTables(kItems);
   ASSERT_THAT(Execute(TaskOf({InsertItem(*this, 50)})), IsOk());
   const CallContext ctx = AnyCall();
@@ -288,13 +243,11 @@ TEST_P(BackendContract, WritesThatWaitTogetherShareACommitAndFailAlone) {
   EXPECT_GT(backend().stats().grouped_writes, 0);
 }
 
-TEST_P(BackendContract, PreparedStatementsAreFoundAgain) {
+TEST_P(BackendRowsContract, PreparedStatementsAreFoundAgain) {
   CreateTables(kItems);
   const Statement read = Read("SELECT id FROM item WHERE id = $1", {Value::Int64(1)});
   for (int i = 0; i < 20; ++i) ASSERT_THAT(Execute(TaskOf({read})), IsOk());
   EXPECT_GT(backend().stats().prepared_hits, backend().stats().prepared_misses);
-  const CallContext ctx = AnyCall();
-  EXPECT_THAT(RunOn(loop(), backend().Ping(ctx)), IsOk());
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/contract/backend/backend_contract.h"
+#include "tests/contract/backend/rows_contract.h"
 #include "tests/support/status_matchers.h"
 
 namespace quarry {
@@ -167,9 +167,9 @@ std::vector<TypeCase> ArrayCases() {
   };
 }
 
-void ExpectValues(BackendContract& test, const Statement& read, const std::vector<Value>& values,
+void ExpectValues(BackendRowsContract& test, const Statement& read, const std::vector<Value>& values,
                   const std::string& how) {
-  ASSERT_OK_AND_ASSIGN(const TaskResult result, test.Execute(BackendContract::TaskOf({read})));
+  ASSERT_OK_AND_ASSIGN(const TaskResult result, test.Execute(BackendRowsContract::TaskOf({read})));
   const RowBatch& batch = result.steps.at(0).statements.at(0).batch;
   ASSERT_EQ(batch.rows.size(), values.size()) << how;
   for (size_t i = 0; i < values.size(); ++i) {
@@ -179,7 +179,7 @@ void ExpectValues(BackendContract& test, const Statement& read, const std::vecto
 }
 
 // In table number `number`: another one for each type, for prepared statements remember theirs.
-void RoundTrip(BackendContract& test, const TypeCase& c, size_t number = 0) {
+void RoundTrip(BackendRowsContract& test, const TypeCase& c, size_t number = 0) {
   SCOPED_TRACE(c.declared);
   const std::string table = "v" + std::to_string(number);
   test.CreateTables("CREATE TABLE " + table + "(id BIGINT PRIMARY KEY, v " + c.declared + ")");
@@ -192,7 +192,7 @@ void RoundTrip(BackendContract& test, const TypeCase& c, size_t number = 0) {
     Statement insert = test.Write("INSERT INTO " + table + "(id, v) VALUES ($1, $2)",
                                   {Value::Int64(static_cast<int64_t>(i)), values[i]});
     insert.param_types = types;
-    ASSERT_THAT(test.Execute(BackendContract::TaskOf({insert})), IsOk()) << DebugString(values[i]);
+    ASSERT_THAT(test.Execute(BackendRowsContract::TaskOf({insert})), IsOk()) << DebugString(values[i]);
   }
   Statement read = test.Read("SELECT id, v FROM " + table + " ORDER BY id");
   ExpectValues(test, read, values, "asking the database for the types");
@@ -200,17 +200,17 @@ void RoundTrip(BackendContract& test, const TypeCase& c, size_t number = 0) {
   ExpectValues(test, read, values, "with known types");
 }
 
-void RoundTripAll(BackendContract& test, const std::vector<TypeCase>& cases) {
+void RoundTripAll(BackendRowsContract& test, const std::vector<TypeCase>& cases) {
   for (size_t i = 0; i < cases.size(); ++i) RoundTrip(test, cases[i], i);
 }
 
-TEST_P(BackendContract, NumbersSurviveTheRoundTrip) { RoundTripAll(*this, NumberCases()); }
+TEST_P(BackendRowsContract, NumbersSurviveTheRoundTrip) { RoundTripAll(*this, NumberCases()); }
 
-TEST_P(BackendContract, TextsAndTimesSurviveTheRoundTrip) { RoundTripAll(*this, TextCases()); }
+TEST_P(BackendRowsContract, TextsAndTimesSurviveTheRoundTrip) { RoundTripAll(*this, TextCases()); }
 
-TEST_P(BackendContract, ArraysSurviveTheRoundTrip) { RoundTripAll(*this, ArrayCases()); }
+TEST_P(BackendRowsContract, ArraysSurviveTheRoundTrip) { RoundTripAll(*this, ArrayCases()); }
 
-TEST_P(BackendContract, TimestampsThatTheWireCannotCarryAreNatives) {
+TEST_P(BackendRowsContract, TimestampsThatTheWireCannotCarryAreNatives) {
   TypeCase c;
   c.declared = "TIMESTAMPTZ";
   c.type = Of(TypeKind::kTimestampTz);
@@ -218,7 +218,7 @@ TEST_P(BackendContract, TimestampsThatTheWireCannotCarryAreNatives) {
   RoundTrip(*this, c);
 }
 
-TEST_P(BackendContract, NativeTypesOfPostgresTravelAsText) {
+TEST_P(BackendRowsContract, NativeTypesOfPostgresTravelAsText) {
   if (sqlite()) GTEST_SKIP() << "SQLite has no types of its own beyond the common ones";
   TypeCase c;
   c.declared = "inet";
@@ -228,7 +228,7 @@ TEST_P(BackendContract, NativeTypesOfPostgresTravelAsText) {
   RoundTrip(*this, c);
 }
 
-TEST_P(BackendContract, AResultWithoutKnownTypesHasAHeader) {
+TEST_P(BackendRowsContract, AResultWithoutKnownTypesHasAHeader) {
   CreateTables(
       "CREATE TABLE h(id BIGINT PRIMARY KEY, name TEXT, at TIMESTAMPTZ, price NUMERIC, tags TEXT[])");
   ASSERT_OK_AND_ASSIGN(const TaskResult result, Execute(TaskOf({Read("SELECT * FROM h")})));
@@ -243,7 +243,7 @@ TEST_P(BackendContract, AResultWithoutKnownTypesHasAHeader) {
   EXPECT_EQ(header->at(4).type, Of(TypeKind::kText, true));
 }
 
-TEST_P(BackendContract, IntrospectionTellsColumnsKeysAndConstraints) {
+TEST_P(BackendRowsContract, IntrospectionTellsColumnsKeysAndConstraints) {
   CreateTables(
       "CREATE TABLE parent(id BIGINT PRIMARY KEY);"
       "CREATE TABLE child(a BIGINT NOT NULL, b TEXT NOT NULL, c NUMERIC DEFAULT '1.0', d BIGINT NOT NULL, "

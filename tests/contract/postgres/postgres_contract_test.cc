@@ -8,13 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "core/backend/postgres/backend.h"
 #include "core/backend/postgres/introspect.h"
-#include "tests/contract/backend/backend_contract.h"
+#include "tests/contract/backend/rows_contract.h"
 #include "tests/support/postgres/postgres_cluster.h"
 
 namespace quarry {
 namespace {
 
-class PostgresFixture final : public BackendFixture {
+class PostgresFixture final : public RowsFixture {
  public:
   PostgresFixture() {
     static std::atomic<int> next{0};
@@ -45,9 +45,10 @@ class PostgresFixture final : public BackendFixture {
   std::unique_ptr<Backend> backend_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Postgres, BackendContract,
-                         testing::Values(BackendCase{"postgres", [] { return std::make_unique<PostgresFixture>(); }}),
-                         CaseName);
+std::unique_ptr<BackendFixture> MakeFixture() { return std::make_unique<PostgresFixture>(); }
+
+INSTANTIATE_TEST_SUITE_P(Postgres, BackendContract, testing::Values(BackendCase{"postgres", MakeFixture}), CaseName);
+INSTANTIATE_TEST_SUITE_P(Postgres, BackendRowsContract, testing::Values(BackendCase{"postgres", MakeFixture}), CaseName);
 
 }  // namespace
 }  // namespace quarry
