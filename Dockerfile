@@ -29,13 +29,20 @@ RUN --mount=type=bind,from=build,source=/src/build/package,target=/packages \
     apt-get install -y --no-install-recommends /packages/*.deb && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/apt /var/log/*.log
 
+# Only who builds can tell the last four.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG SOURCE=unknown
+ARG URL=unknown
+ARG CREATED=unknown
 LABEL org.opencontainers.image.title="Quarry" \
       org.opencontainers.image.description="Open data gateway: one gRPC service over many PostgreSQL or SQLite shards" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.url="${URL}" \
+      org.opencontainers.image.created="${CREATED}"
 
 # A container's ports are its own: every interface, whatever the mounted configuration says.
 ENV QUARRY_CONFIG=/etc/quarry/quarry.yaml \

@@ -52,6 +52,17 @@ class ComposeTest(unittest.TestCase):
         self.assertEqual(self.services["gateway-0"]["image"], f"quarry:{self.version}")
         self.assertIn(f"\nARG VERSION={self.version}\n", (REPO / "Dockerfile").read_text(encoding="utf-8"))
 
+    def test_the_image_has_the_standard_labels_and_the_docs_name_their_arguments(self):
+        dockerfile = (REPO / "Dockerfile").read_text(encoding="utf-8")
+        labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', dockerfile))
+        self.assertEqual(sorted(labels), ["created", "description", "licenses", "revision", "source", "title", "url", "version"])
+        docs = (REPO / "docs" / "packages.md").read_text(encoding="utf-8")
+        for label in ("created", "revision", "source", "url", "version"):
+            argument = label.upper()
+            self.assertEqual(labels[label], f"${{{argument}}}")
+            self.assertRegex(dockerfile, rf"(?m)^ARG {argument}=\S+$")
+            self.assertIn(f"`{argument}`", docs)
+
     def test_gateways_and_balancer_have_no_rights_and_a_root_that_cannot_be_written(self):
         for name in ("gateway-0", "gateway-1", "gateway-2", "balancer", "load"):
             service = self.services[name]

@@ -24,6 +24,7 @@ from rootfs import PATH, Failed, base_tar, in_root, run, running, unpack, wait_f
 WORK = REPO / "build" / "verify"
 TAG = "localhost/quarry:verify"
 STAGE = "localhost/quarry:build"
+CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def expect(what, seen, wanted):
@@ -48,6 +49,7 @@ def check_image_config(config):
     expect("the image's ports", sorted(config["ExposedPorts"]), ["7400/tcp", "7480/tcp"])
     expect("the image's command", config["Entrypoint"] + config["Cmd"], ["quarryd", "run"])
     expect("the label version", config["Labels"]["org.opencontainers.image.version"], version())
+    expect("the label created", config["Labels"]["org.opencontainers.image.created"], CREATED)
     expect("the label licenses", config["Labels"]["org.opencontainers.image.licenses"], "Apache-2.0")
     expect("the health check's form", config["Healthcheck"]["Test"][0], "CMD")
 
@@ -103,7 +105,8 @@ def build_image(buildah, options):
     buildah.import_base(base_tar(WORK / "base.tar", options.mirror), base_name(dockerfile))
     began = time.monotonic()
     # A new time, so that the packages are made again: buildah 1.28 mounts nothing of a stage that it took from its cache.
-    arguments = ("--build-arg", f"SOURCE_DATE_EPOCH={int(time.time())}", "--build-arg", f"VERSION={version()}")
+    arguments = ("--build-arg", f"SOURCE_DATE_EPOCH={int(time.time())}", "--build-arg", f"VERSION={version()}",
+                 "--build-arg", f"CREATED={CREATED}")
     buildah.build(TAG, options.ccache, options.jobs, *arguments)
     took = time.monotonic() - began
     buildah.build(STAGE, options.ccache, options.jobs, *arguments, "--target", "build")  # From its cache.
