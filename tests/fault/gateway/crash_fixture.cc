@@ -19,9 +19,10 @@ namespace {
 
 using client::Mutation;
 
-client::CallOptions ShortCall() {
+// On SQLite the end of one commit may wait for a writer that another keeps as long as its own call lasts.
+client::CallOptions LoadCall() {
   client::CallOptions call;
-  call.timeout = absl::Seconds(5);
+  call.timeout = absl::Seconds(2);
   return call;
 }
 
@@ -71,7 +72,7 @@ std::string CrashFixture::MakePlace(int shard) {
 std::unique_ptr<Daemon> CrashFixture::Spawn(const std::string& failpoints, bool another) {
   DaemonOptions options;
   options.config_file = config_;
-  options.more_arguments = {"--set", "transactions.recovery_age=500ms", "--set", "transactions.recovery_interval=100ms"};
+  options.more_arguments = {"--set", "transactions.recovery_age=300ms", "--set", "transactions.recovery_interval=100ms"};
   if (another) {
     options.more_arguments.push_back("--set");
     options.more_arguments.push_back(absl::StrCat("data_dir=", folder_.path(), "/another"));
@@ -109,12 +110,11 @@ void CrashFixture::MakeGroups() {
   read_row_ = NewRowOn(kShards - 1);
 }
 
-absl::Status CrashFixture::WriteInOneCall(client::Client& client, Group& group) {
+absl::Status CrashFixture::WriteInOneCall(client::Client& client, Group& group, client::CallOptions call) {
   if (group.request_id.empty()) {
     ++group.tried;
     group.request_id = NewUuid();
   }
-  client::CallOptions call = ShortCall();
   call.request_id = group.request_id;
   std::vector<Mutation> mutations;
   for (const int64_t row : group.rows) mutations.push_back(Mutation::Update("customers", {row}, {{"visits", group.tried}}));
@@ -125,7 +125,7 @@ absl::Status CrashFixture::WriteInOneCall(client::Client& client, Group& group) 
 }
 
 absl::Status CrashFixture::WriteInTransaction(client::Client& client, Group& group, bool reads) const {
-  const client::CallOptions call = ShortCall();
+  const client::CallOptions call = LoadCall();
   QUARRY_ASSIGN_OR_RETURN(client::Transaction transaction, client.Begin({}, call));
   if (reads) QUARRY_RETURN_IF_ERROR(transaction.Get("customers", {read_row_}, {}, call).status());
   ++group.tried;
@@ -145,7 +145,7 @@ void CrashFixture::WriteUntilItDies(const Load& load) {
     writers.emplace_back([this, &dead, &load, &group] {
       while (!dead) {
         const absl::Status status =
-            load.interactive ? WriteInTransaction(*client_, group, load.reads) : WriteInOneCall(*client_, group);
+            load.interactive ? WriteInTransaction(*client_, group, load.reads) : WriteInOneCall(*client_, group, LoadCall());
         EXPECT_TRUE(status.ok() || absl::IsUnavailable(status) || absl::IsUnknown(status) || absl::IsAborted(status) ||
                     absl::IsDeadlineExceeded(status))
             << status;

@@ -48,7 +48,7 @@ class CrashFixture : public testing::TestWithParam<Cluster> {
   // By the first gateway.
   void MakeGroups();
   // One try at the next value, or again at one whose outcome is not known.
-  static absl::Status WriteInOneCall(client::Client& client, Group& group);
+  static absl::Status WriteInOneCall(client::Client& client, Group& group, client::CallOptions call = {});
   absl::Status WriteInTransaction(client::Client& client, Group& group, bool reads) const;
   // One writer for each group, until the first gateway is killed, as it is told to be.
   void WriteUntilItDies(const Load& load);
