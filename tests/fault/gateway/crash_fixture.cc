@@ -72,7 +72,7 @@ std::string CrashFixture::MakePlace(int shard) {
 std::unique_ptr<Daemon> CrashFixture::Spawn(const std::string& failpoints, bool another) {
   DaemonOptions options;
   options.config_file = config_;
-  options.more_arguments = {"--set", "transactions.recovery_age=300ms", "--set", "transactions.recovery_interval=100ms"};
+  options.more_arguments = {"--set", "transactions.recovery_age=500ms", "--set", "transactions.recovery_interval=100ms"};
   if (another) {
     options.more_arguments.push_back("--set");
     options.more_arguments.push_back(absl::StrCat("data_dir=", folder_.path(), "/another"));
