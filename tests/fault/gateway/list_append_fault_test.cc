@@ -39,7 +39,7 @@ constexpr int kReaders = 2;
 constexpr int kCommitsWanted = 1'200;
 constexpr int kCommitsMax = 3'000;  // More would only make the lists long.
 constexpr int kSnapshotsWanted = 400;
-constexpr absl::Duration kTimeMax = absl::Minutes(4);  // An instrumented build on a busy machine is slow.
+constexpr absl::Duration kTimeMax = absl::Minutes(9);  // An instrumented build on a busy machine is slow.
 
 int64_t NowMicros() {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
