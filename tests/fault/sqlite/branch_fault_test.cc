@@ -170,7 +170,8 @@ TEST(BranchFaultTest, ABranchIsWholeOrAbsentWhereverTheProcessIsKilled) {
                 static_cast<long long>(rounds), static_cast<long long>(calls));
     for (const auto& [what, count] : seen) std::printf("  %s: %d\n", what.c_str(), count);
     EXPECT_GT(seen["not prepared"], 0);
-    EXPECT_GT(seen["prepared, in doubt"], 0);
+    // A branch that is rolled back is answered before its file is tidied up.
+    EXPECT_GT(seen["prepared, in doubt"] + seen["finished, in doubt"], 0);
   }
 }
 
