@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/gather.h"
 #include "core/model/etag.h"
 #include "tests/contract/backend/rows_contract.h"
@@ -166,6 +167,25 @@ TEST_P(BackendRowsContract, AnEtagThatHasChangedAbortsTheWrite) {
       Execute(TaskOf({check, Write("UPDATE item SET code = 'newer' WHERE id = 1")})).status();
   EXPECT_THAT(stale, StatusIs(absl::StatusCode::kAborted));
   EXPECT_THAT(stale, HasReason(reason::kEtagMismatch));
+  ASSERT_OK_AND_ASSIGN(const std::vector<Row> after, Rows("SELECT code FROM item WHERE id = 1"));
+  EXPECT_EQ(after.at(0).at(0), Value::Text("new"));
+}
+
+TEST_P(BackendRowsContract, ARowThatDoesNotMatchKeepsTheWriteAway) {
+  CreateTables(kItems);
+  ASSERT_THAT(Execute(TaskOf({InsertItem(*this, 1)})), IsOk());
+  const auto write = [&](const char* condition, const char* code) {
+    Statement match = Read(absl::StrCat("SELECT id FROM item WHERE id = 1 AND ", condition));
+    match.check.kind = Check::Kind::kMatch;
+    match.check.table = "item";
+    return Execute(TaskOf({match, Write(absl::StrCat("UPDATE item SET code = '", code, "' WHERE id = 1"))})).status();
+  };
+  EXPECT_THAT(write("code <> 'new'", "new"), IsOk());
+  const absl::Status refused = write("code <> 'new'", "newer");
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(refused, HasReason(reason::kPreconditionFailed));
+  EXPECT_EQ(DetailOf(refused).facts["table"], "item");
+  EXPECT_THAT(write("code = NULL", "newest"), HasReason(reason::kPreconditionFailed));  // Unknown is no match.
   ASSERT_OK_AND_ASSIGN(const std::vector<Row> after, Rows("SELECT code FROM item WHERE id = 1"));
   EXPECT_EQ(after.at(0).at(0), Value::Text("new"));
 }

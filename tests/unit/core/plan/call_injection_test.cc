@@ -304,9 +304,13 @@ TEST_F(CallInjectionTest, NamesOfMutationsNeverReachTheText) {
           mutation.record["id"] = Value::Int64(1);
           mutation.record[text] = Value::Text("x");
         })},
+       {"precondition's column", "name",
+        update([](auto& mutation, const auto& text) { mutation.precondition.filter = Equals(text, "x"); })},
        {"returning", "name", update([](auto& mutation, const auto& text) { mutation.returning = {text}; })}},
       false);
   Try({{"record's value", "x", update([](auto& mutation, const auto& text) { mutation.record["name"] = Value::Text(text); })},
+       {"precondition's value", "x",
+        update([](auto& mutation, const auto& text) { mutation.precondition.filter = Equals("name", text); })},
        {"etag", "x", update([](auto& mutation, const auto& text) { mutation.precondition.etag = text; })},
        {"lock", "x", fenced}},
       true);
