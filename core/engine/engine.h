@@ -287,7 +287,12 @@ class Engine {
   Async<absl::StatusOr<bool>> AddShard(const AggregatePart& part, const std::string& transaction_id, const CallContext& ctx,
                                        Aggregation& aggregation);
   Async<absl::StatusOr<BulkWritePlan>> PlanBulk(const BulkWriteOperation& op, Place place, const CallContext& ctx);
-  Async<absl::StatusOr<TaskResult>> RunOwnTask(Task task, std::string transaction_id, const CallContext& ctx);
+  Async<absl::StatusOr<TaskResult>> RunOwnTask(Task task, const CallContext& ctx);
+  Async<absl::StatusOr<BulkWriteResult>> WriteWhereApart(const BulkWriteOperation& op, const BulkWritePlan& plan,
+                                                         const Snapshot& snapshot, const CallContext& ctx);
+  Async<absl::StatusOr<BulkWriteResult>> WriteWhereInTransaction(const BulkWriteOperation& op, const BulkWritePlan& plan,
+                                                                 const Snapshot& snapshot, const std::string& transaction_id,
+                                                                 const CallContext& ctx);
   // The transaction's hold on these shards; null without a transaction or shards.
   Async<absl::StatusOr<std::unique_ptr<Transactions::Lease>>> HoldTransaction(const std::string& transaction_id,
                                                                               std::vector<ShardId> shards,

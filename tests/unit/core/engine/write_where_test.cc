@@ -193,6 +193,39 @@ TEST_F(WriteWhereTest, BelongsToItsTransaction) {
   EXPECT_EQ(Marked(), 0);
 }
 
+TEST_F(WriteWhereTest, LeavesNothingInATransactionWhenABatchFails) {
+  Fill(Shops(60));
+  // Of the rows 1, 7, …, 55 of this shard the last two cannot both be marked: the second batch fails, the first is written.
+  ASSERT_THAT(databases_[1]->RunScript("CREATE UNIQUE INDEX once ON items(name) WHERE name = 'marked' AND id > 45;"), IsOk());
+  const std::string id = *engine_->Begin(BeginOptions());
+  BulkWriteOperation op = Mark(1);
+  op.target.shards = {"s1"};
+  op.request_id = kRequest;
+  const absl::Status failed = WriteWhere(op, id).status();
+  EXPECT_THAT(failed, HasReason(reason::kUniqueViolation));
+  EXPECT_EQ(DetailOf(failed).facts.at("shard"), "s1");
+  // The transaction goes on, and a repeated call is no replay of batches that are gone.
+  EXPECT_THAT(WriteWhere(op, id), HasReason(reason::kUniqueViolation));
+  op.filter = Compare("id", CompareOp::kEqual, Value::Int64(7));
+  op.request_id.clear();
+  EXPECT_THAT(WriteWhere(op, id), IsOk());
+  ASSERT_THAT(Run(engine_->Commit(id, false, ctx_)).status, IsOk());
+  EXPECT_EQ(Marked(), 1);
+}
+
+TEST_F(WriteWhereTest, GivesItsTransactionTheSameAnswerAgain) {
+  Fill(Shops(60));
+  const std::string id = *engine_->Begin(BeginOptions());
+  BulkWriteOperation op = Mark(1);
+  op.target.shards = {"s1"};
+  op.request_id = kRequest;
+  ASSERT_OK_AND_ASSIGN(const BulkWriteResult first, WriteWhere(op, id));
+  EXPECT_FALSE(first.replayed);
+  ASSERT_OK_AND_ASSIGN(const BulkWriteResult second, WriteWhere(op, id));
+  EXPECT_TRUE(second.replayed);
+  EXPECT_EQ(RowsOf(second), RowsOf(first));
+}
+
 TEST(DerivedRequestIdTest, IsAUuidOfItsOwnForEveryTask) {
   std::set<std::string> ids;
   for (int64_t batch = 0; batch < 10; ++batch) {
