@@ -133,7 +133,7 @@ absl::Status Call::Admit() {
 void Call::StartHandler() {
   if (handler_done_) return;  // Dropped before it began.
   scope_.emplace(*run_->loop, run_->index, run_->engine, *this);
-  scope_->ctx.deadline = deadline_;
+  scope_->ctx.deadline = WorkDeadline(arrived_, deadline_);
   scope_->ctx.call_id = call_id_;
   scope_->reply_bytes = &reply_bytes_;
   const auto done = [this](absl::Status status) { OnHandlerDone(std::move(status)); };
@@ -218,15 +218,20 @@ void Call::EndHandlerEarly(absl::Status status) {
   home_.loop->Post([this] { HandlerOver(handler_status_); });
 }
 
+// Of a caller who has gone before its time; one whose time was up has had to go.
+absl::Status Call::Gone() const {
+  if (!scope_.has_value() || run_->loop->Now() < scope_->ctx.deadline) return absl::CancelledError("the caller has gone");
+  return DeadlineError(scope_->ctx.stage);
+}
+
 void Call::DropHandler() {
-  const absl::Status gone = absl::CancelledError("the caller has gone");
   if (run_ == &home_) {
-    EndHandlerEarly(gone);
+    EndHandlerEarly(Gone());
     return;
   }
   drop_posted_ = true;
-  run_->loop->Post([this, gone] {
-    EndHandlerEarly(gone);
+  run_->loop->Post([this] {
+    EndHandlerEarly(Gone());
     home_.loop->Post([this] {
       drop_posted_ = false;
       DeleteWhenOver();

@@ -109,6 +109,7 @@ class Call : public PooledFrame, public CallMetadata, public MessageWriter, publ
   void Send(const grpc::ByteBuffer& bytes, Completer<absl::Status> waiter);
   void OnHandlerDone(absl::Status status);
   void OnDeadline();
+  absl::Status Gone() const;
   void EndHandlerEarly(absl::Status status);
 
   // Home loop's.

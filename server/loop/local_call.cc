@@ -104,7 +104,7 @@ void LocalCall::Start() {
   scope_.emplace(*side_.loop, side_.index, side_.engine, *this);
   const std::optional<std::string> given = Find("x-request-id");
   scope_->ctx.call_id = given.has_value() && IsSaneCallId(*given) ? *given : side_.NextCallId();
-  scope_->ctx.deadline = request_.deadline;
+  scope_->ctx.deadline = WorkDeadline(started_, request_.deadline);
   if (side_.core.observer != nullptr) side_.core.observer->Started(*request_.method, side_.index);
   if (absl::Status admitted = Admit(); !admitted.ok()) {
     End(std::move(admitted));

@@ -1,5 +1,6 @@
 #include "server/loop/server_core.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -85,6 +86,12 @@ absl::Status DrainingError() {
 absl::Status DeadlineError(Stage stage) {
   return MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
                    absl::StrCat("deadline ended in stage ", StageName(stage)), {{"stage", StageName(stage)}});
+}
+
+absl::Time WorkDeadline(absl::Time arrived, absl::Time deadline) {
+  constexpr double kAnswerShare = 0.05;
+  constexpr absl::Duration kAnswerMax = absl::Milliseconds(50);
+  return deadline - std::min(kAnswerMax, kAnswerShare * (deadline - arrived));
 }
 
 absl::Status ReplyTooLarge(int64_t bytes, int64_t bytes_max) {

@@ -88,6 +88,9 @@ struct ServerCore {
 absl::Status TooManyCalls(const LoopSide& side);
 absl::Status DrainingError();
 absl::Status DeadlineError(Stage stage);
+// When a call's work ends so that its caller, who leaves at `deadline`, still hears what came of it: a twentieth of its
+// time before, at most 50 ms.
+absl::Time WorkDeadline(absl::Time arrived, absl::Time deadline);
 absl::Status ReplyTooLarge(int64_t bytes, int64_t bytes_max);
 absl::Status BadBytes(const google::protobuf::Message& prototype);
 // True for what may stand in logs as it is: 1 to 64 letters, digits, '.', '_', '-', ':' and '/'.

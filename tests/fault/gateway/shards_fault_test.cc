@@ -266,6 +266,47 @@ TEST(HangingShardTest, AShardThatHangsCostsItsOwnDeadlinesOnlyAndIsUsedAgainWhen
   EXPECT_TRUE(gateway->SettlesToNoSessions());
 }
 
+TEST(HangingShardTest, APartialAnswerLeavesBeforeItsCallerDoes) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<PostgresCluster> hanging, PostgresCluster::Create());
+  GatewaySettings settings;
+  settings.overrides = {"breaker.faults=1000"};
+  settings.cluster_of_shard = [&](int shard) { return shard == 1 ? hanging.get() : nullptr; };
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TestGateway> gateway, TestGateway::Start({Kind::kPostgres, 2}, settings));
+  client::Client& client = gateway->client();
+  const int64_t here = gateway->NewCustomerOn(0);
+  const int64_t there = gateway->NewCustomerOn(1);
+  for (const int64_t id : {here, there}) ASSERT_THAT(client.Insert("customers", {{"id", id}, {"name", "n"}}), IsOk());
+  hanging->Kill(SIGSTOP);
+  client::CallOptions call;
+  call.timeout = absl::Seconds(2);
+  const auto names_it = [](const auto& failed) { return failed.size() == 1 && failed[0].shard() == "s1"; };
+  client::ReadOptions partial_read;
+  partial_read.allow_partial = true;
+  ASSERT_OK_AND_ASSIGN(const auto batch, client.BatchGet("customers", {{here}, {there}}, partial_read, call));
+  EXPECT_TRUE(names_it(batch.failed_shards));
+  EXPECT_TRUE(batch.rows[0].has_value());
+  client::Reach partial;
+  partial.allow_partial = true;
+  ASSERT_OK_AND_ASSIGN(const v1::ListResponse page, client.List("customers", {}, {.reach = partial}, call));
+  EXPECT_TRUE(names_it(page.failed_shards()));
+  EXPECT_EQ(page.rows_size(), 1);
+  ASSERT_OK_AND_ASSIGN(const v1::AggregateResponse counted,
+                       client.Aggregate("customers", {}, {client::Aggregate()}, {.reach = partial}, call));
+  EXPECT_TRUE(names_it(counted.failed_shards()));
+  v1::OnAllShardsRequest all = SqlOnAll("SELECT count(*) FROM customers");
+  all.set_mode(v1::FAILURE_MODE_BEST_EFFORT);
+  const Streamed sql = ReadAll(gateway->raw().OnAllShards(all, absl::Now() + call.timeout));
+  ASSERT_THAT(sql.status, IsOk());
+  EXPECT_TRUE(names_it(sql.summary().failed_shards()));
+  // Who wants all or nothing is told which shard it was.
+  const absl::Status whole = client.Get("customers", {there}, {}, call).status();
+  EXPECT_THAT(whole, Fails(absl::StatusCode::kDeadlineExceeded, reason::kDeadline));
+  EXPECT_EQ(Fact(whole, "shard"), "s1");
+  hanging->Kill(SIGCONT);
+  EXPECT_TRUE(Eventually([&] { return client.Get("customers", {there}).ok(); }));
+  EXPECT_TRUE(gateway->SettlesToNoSessions());
+}
+
 TEST(KilledShardTest, AServerThatIsKilledUnderWritesLosesNothingThatWasAcknowledged) {
   PostgresClusterOptions durable;
   durable.fsync = true;

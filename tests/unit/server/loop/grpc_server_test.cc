@@ -19,6 +19,7 @@ using Text = v1::NativeValue;
 
 constexpr char kEcho[] = "/test.Echo/Say";
 constexpr char kHang[] = "/test.Echo/Hang";
+constexpr char kUntilDeadline[] = "/test.Echo/UntilDeadline";
 constexpr char kCount[] = "/test.Echo/Count";
 constexpr char kChat[] = "/test.Echo/Chat";
 constexpr char kWhere[] = "/test.Echo/Where";
@@ -28,6 +29,19 @@ struct Seen {
   std::atomic<int> hanging{0};
   std::atomic<int> dropped{0};
   std::atomic<int> written{0};
+};
+
+// How calls ended, as metrics and the access log are told.
+class Ends : public CallObserver {
+ public:
+  void Started(const Method&, uint32_t) override {}
+  void Ended(const CallRecord& record) override {
+    last.store(record.status.code());
+    count.fetch_add(1);
+  }
+
+  std::atomic<absl::StatusCode> last{absl::StatusCode::kOk};
+  std::atomic<int> count{0};
 };
 
 struct OnDrop {
@@ -49,6 +63,12 @@ Async<absl::Status> HangUntil(Seen* seen, absl::Time when, Loop& loop) {
   SleepUntil sleep(loop, when);
   co_await sleep;
   co_return absl::OkStatus();
+}
+
+Async<absl::Status> UntilDeadline(const Text&, Text&, CallScope& scope) {
+  SleepUntil sleep(scope.ctx.loop, scope.ctx.deadline);
+  co_await sleep;
+  co_return DeadlineError(Stage::kQuery);
 }
 
 Async<absl::Status> CountUp(Seen* seen, int count, size_t bytes, StreamWriter<Text> writer) {
@@ -92,6 +112,7 @@ class GrpcServerTest : public testing::Test {
       const absl::Duration pause = request.text().empty() ? absl::Hours(1) : absl::Milliseconds(50);
       return HangUntil(&seen_, absl::Now() + pause, scope.ctx.loop);
     });
+    table_.AddUnary<Text, Text>("test.Echo", "UntilDeadline", UntilDeadline);
     table_.AddServerStream<Text, Text>("test.Echo", "Count",
                                        [this](const Text& request, CallScope&, StreamWriter<Text> writer) {
                                          return CountUp(&seen_, std::stoi(request.text()),
@@ -107,7 +128,7 @@ class GrpcServerTest : public testing::Test {
     };
   }
   void Start() {
-    server_ = std::make_unique<GrpcServer>(options_, table_, nullptr);
+    server_ = std::make_unique<GrpcServer>(options_, table_, &ends_);
     ASSERT_THAT(server_->Start(), IsOk());
     channel_ = ConnectTo(server_->ports()[0], salt_++);
   }
@@ -127,6 +148,7 @@ class GrpcServerTest : public testing::Test {
 
   static inline int salt_ = 0;
   Seen seen_;
+  Ends ends_;
   RpcTable table_;
   GrpcServerOptions options_;
   std::unique_ptr<GrpcServer> server_;
@@ -237,6 +259,29 @@ TEST_F(GrpcServerTest, EndsACallAtTheDefaultDeadlineNamingTheStage) {
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_EQ(DetailOf(status).facts["stage"], "queue");
   AwaitCount(seen_.dropped, 1);
+}
+
+TEST_F(GrpcServerTest, AnswersBeforeItsCallerLeaves) {
+  Start();
+  Text response;
+  const absl::Status status = Call(kUntilDeadline, "", &response, absl::Milliseconds(600));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(status, HasReason(reason::kDeadline)) << "the caller's own clock gives no reason";
+}
+
+TEST_F(GrpcServerTest, ACallerWhoseTimeWasUpHasNotCancelled) {
+  Start();
+  Text response;
+  EXPECT_THAT(Call(kHang, "", &response, absl::Milliseconds(200)), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  AwaitCount(ends_.count, 1);
+  EXPECT_EQ(ends_.last, absl::StatusCode::kDeadlineExceeded);
+  grpc::ClientContext context;
+  std::thread caller([&] { CallUnary(*channel_, kHang, context, Text(), &response).IgnoreError(); });
+  AwaitCount(seen_.hanging, 2);
+  context.TryCancel();
+  caller.join();
+  AwaitCount(ends_.count, 2);
+  EXPECT_EQ(ends_.last, absl::StatusCode::kCancelled);
 }
 
 TEST_F(GrpcServerTest, RefusesCallsOverTheLimitAtOnce) {
