@@ -106,13 +106,14 @@ class TableCheck {
   }
 
  private:
-  // The first shard's, but text has byte order only where all have it.
+  // The first shard's, but text has byte order only where all have it, and only SQLite has forms.
   TableSchema Agreed() const {
     TableSchema schema = *present_.front().schema;
     for (Column& column : schema.columns) {
       for (const Witness& witness : present_) {
         const Column* other = FindColumn(*witness.schema, column.name);
         column.byte_order = column.byte_order && other != nullptr && other->byte_order;
+        if (column.default_in_form.empty() && other != nullptr) column.default_in_form = other->default_in_form;
       }
     }
     return schema;

@@ -52,6 +52,8 @@ struct Column {
   bool deterministic_text = true;  // Text equality is byte equality.
   bool byte_order = true;          // Text is ordered by its bytes on every shard.
   bool enumeration = false;        // A native type that is a list of labels.
+  // SQLite: what a new row that lacks the column is given in place of its default, which is in another form than Quarry's.
+  std::string default_in_form = {};
 };
 
 struct UniqueConstraint {

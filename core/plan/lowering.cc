@@ -78,13 +78,17 @@ LoweredSql Reading(const Table& table, const std::vector<size_t>& columns, std::
 }
 
 std::string InsertText(const Table& table, Dialect dialect, const std::vector<size_t>& columns) {
-  if (columns.empty()) return absl::StrCat("INSERT INTO ", QuoteTable(table.name(), dialect), " DEFAULT VALUES");
-  std::string params;
-  for (size_t i = 1; i <= columns.size(); ++i) {
-    absl::StrAppend(&params, params.empty() ? "" : ", ", Param(dialect, i));
+  std::string names = ColumnList(table, columns);
+  std::string values;
+  for (size_t i = 1; i <= columns.size(); ++i) absl::StrAppend(&values, values.empty() ? "" : ", ", Param(dialect, i));
+  for (size_t i = 0; i < table.columns().size() && dialect == Dialect::kSqlite; ++i) {
+    const std::string& made = table.columns()[i].default_in_form;
+    if (made.empty() || std::find(columns.begin(), columns.end(), i) != columns.end()) continue;
+    absl::StrAppend(&names, names.empty() ? "" : ", ", ColumnName(table, i));
+    absl::StrAppend(&values, values.empty() ? "" : ", ", made);
   }
-  return absl::StrCat("INSERT INTO ", QuoteTable(table.name(), dialect), " (", ColumnList(table, columns),
-                      ") VALUES (", params, ")");
+  if (names.empty()) return absl::StrCat("INSERT INTO ", QuoteTable(table.name(), dialect), " DEFAULT VALUES");
+  return absl::StrCat("INSERT INTO ", QuoteTable(table.name(), dialect), " (", names, ") VALUES (", values, ")");
 }
 
 // The name of a PostgreSQL type without length or precision: a cast to varchar(5) would cut a longer key, and to

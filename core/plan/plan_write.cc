@@ -127,6 +127,23 @@ Statement MatchStatement(const Table& table, const Predicate& filter, const Key&
   return statement;
 }
 
+// What an upsert writes to a row that its precondition has found: no new row can come of it, so what only a new one needs may
+// be absent.
+Statement ChangeFound(const Table& table, ColumnValues values, const Key& key, Dialect dialect, bool returning, Lowering& lowering) {
+  const std::vector<size_t>& primary_key = table.primary_key();
+  const auto in_key = [&primary_key](size_t column) {
+    return std::find(primary_key.begin(), primary_key.end(), column) != primary_key.end();
+  };
+  values.erase(std::remove_if(values.begin(), values.end(), [&](const auto& entry) { return in_key(entry.first); }),
+               values.end());
+  if (values.empty()) values.emplace_back(primary_key[0], key[0]);  // Nothing but the key: a write that changes nothing.
+  std::vector<size_t> columns;
+  std::vector<Value> params;
+  Split(std::move(values), key.size(), columns, params);
+  params.insert(params.end(), key.begin(), key.end());
+  return WriteStatement(lowering.Update(table, dialect, columns, returning), std::move(params), returning);
+}
+
 // Finishes what every kind of mutation shares: the columns to return.
 void SetReturning(const Table& table, const Mutation& mutation, const std::string& path, bool needs_row,
                   MutationMerge& merge, std::vector<FieldViolation>& violations) {
@@ -212,10 +229,14 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
   }
   const Dialect dialect = FirstDialect(snapshot.topology, planned.shard);
   if (upsert) AddPrecondition(table, mutation.precondition, filter, true, planned.key, dialect, planned.step);
+  const bool returning = planned.merge.returns_row;
+  if (!planned.step.statements.empty()) {
+    planned.step.statements.push_back(ChangeFound(table, std::move(values), planned.key, dialect, returning, lowering_));
+    return planned;
+  }
   std::vector<size_t> columns;
   std::vector<Value> params;
   Split(std::move(values), 0, columns, params);
-  const bool returning = planned.merge.returns_row;
   const LoweredSql& lowered = upsert ? lowering_.Upsert(table, dialect, columns, returning)
                                      : lowering_.Insert(table, dialect, columns, returning);
   planned.step.statements.push_back(WriteStatement(lowered, std::move(params), returning));

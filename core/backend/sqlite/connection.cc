@@ -53,7 +53,8 @@ absl::StatusOr<Row> ReadRow(sqlite3_stmt* prepared, const Statement& statement, 
   for (int column = 0; column < count; ++column) {
     const auto at = static_cast<size_t>(column);
     const ColumnType& type = statement.result_types ? (*statement.result_types)[at] : (*header)[at].type;
-    QUARRY_ASSIGN_OR_RETURN(Value value, ReadColumn(prepared, column, type));
+    // A user's own SQL shows what is there.
+    QUARRY_ASSIGN_OR_RETURN(Value value, ReadColumn(prepared, column, type, statement.result_types != nullptr));
     row.push_back(std::move(value));
   }
   return row;

@@ -33,6 +33,16 @@ std::string WrongType(const std::string& table, const std::string& column, const
                       ": declare a type that the configuration guide lists for SQLite");
 }
 
+// What stands for the default of a timestamp that SQLite would store in another form than Quarry compares, as
+// CURRENT_TIMESTAMP does; "" where it is as it should be.
+std::string DefaultInForm(sqlite3* db, const ColumnType& type, const std::string& expression) {
+  if (type.array || (type.kind != TypeKind::kTimestamp && type.kind != TypeKind::kTimestampTz)) return "";
+  const auto made = SchemaRows(db, absl::StrCat("SELECT (", expression, ")").c_str(), {});
+  if (made.empty() || !ParseTimestamp(made[0][0]).has_value()) return "";
+  const bool instant = type.kind == TypeKind::kTimestampTz;
+  return IsStoredForm(made[0][0], instant) ? "" : InStoredForm(absl::StrCat("(", expression, ")"), instant);
+}
+
 std::vector<std::string> PrimaryKeyOf(sqlite3* db, const std::string& table) {
   std::vector<std::string> columns;
   for (const auto& row :
@@ -45,7 +55,7 @@ std::vector<std::string> PrimaryKeyOf(sqlite3* db, const std::string& table) {
 void ReadColumns(sqlite3* db, bool without_rowid, TableSchema* schema, std::vector<std::string>* wrong) {
   schema->primary_key = PrimaryKeyOf(db, schema->name);
   const auto rows = SchemaRows(db,
-                               "SELECT name, type, \"notnull\", dflt_value IS NOT NULL, pk, hidden FROM "
+                               "SELECT name, type, \"notnull\", dflt_value IS NOT NULL, pk, hidden, coalesce(dflt_value, '') FROM "
                                "pragma_table_xinfo(?1) ORDER BY cid",
                                {schema->name});
   for (const auto& row : rows) {
@@ -58,9 +68,14 @@ void ReadColumns(sqlite3* db, bool without_rowid, TableSchema* schema, std::vect
     const bool is_rowid =
         key && schema->primary_key.size() == 1 && !without_rowid && absl::EqualsIgnoreCase(row[1], "INTEGER");
     column.has_default = row[3] == "1" || is_rowid;
+    if (row[3] == "1") column.default_in_form = DefaultInForm(db, column.type, row[6]);
     column.generated = row[5] == "2" || row[5] == "3";
     column.deterministic_text = ByteOrder(db, schema->name, column.name);
     column.byte_order = column.deterministic_text;
+    if (key && column.type.kind == TypeKind::kDecimal) {
+      wrong->push_back(absl::StrCat(schema->name, ".", row[0], " is a decimal in the primary key, where SQLite takes 1.5 and 1.50 "
+                                    "for two keys: keep it as an integer of its smallest unit"));
+    }
     if (column.type.kind == TypeKind::kUnknown) wrong->push_back(WrongType(schema->name, row[0], row[1]));
     schema->columns.push_back(std::move(column));
   }

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "core/backend/sqlite/values.h"
@@ -83,6 +85,18 @@ std::string FormatTimestamp(int64_t unix_micros, bool instant) {
                     static_cast<long long>(at.year()), at.month(), at.day(), at.hour(), at.minute(),
                     at.second(), static_cast<long long>(micros), instant ? "Z" : "");
   return std::string(text, static_cast<size_t>(length));
+}
+
+bool IsStoredForm(std::string_view timestamp, bool instant) {
+  constexpr size_t kLength = sizeof("2026-01-31 10:11:12.123456") - 1;
+  if (timestamp.size() != kLength + (instant ? 1 : 0) || timestamp[10] != ' ' || timestamp[19] != '.') return false;
+  const std::string_view micros = timestamp.substr(20, 6);
+  const bool digits = std::all_of(micros.begin(), micros.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return digits && (!instant || timestamp.back() == 'Z');
+}
+
+std::string InStoredForm(std::string_view expression, bool instant) {
+  return absl::StrCat("strftime('%Y-%m-%d %H:%M:%f000", instant ? "Z" : "", "', ", std::string(expression), ")");
 }
 
 std::optional<int64_t> ParseTimestamp(std::string_view text) {

@@ -14,6 +14,7 @@
 #include "absl/strings/strip.h"
 #include "core/backend/sqlite/text.h"
 #include "core/base/error.h"
+#include "core/base/ids.h"
 
 namespace quarry::sqlite {
 namespace {
@@ -156,8 +157,28 @@ absl::StatusOr<Value> ReadNumber(sqlite3_stmt* statement, int column, int storag
   return NotOfType(statement, column, type);
 }
 
-absl::StatusOr<Value> ReadText(sqlite3_stmt* statement, int column, std::string_view text,
-                               const ColumnType& type) {
+absl::Status OtherForm(sqlite3_stmt* statement, int column, const ColumnType& type) {
+  const char* const name = sqlite3_column_name(statement, column);
+  const std::string shown = name == nullptr ? "?" : name;
+  const std::string mend = type.kind == TypeKind::kUuid
+                               ? "lower-case letters with hyphens (8-4-4-4-12)"
+                               : absl::StrCat("SET ", shown, " = ", InStoredForm(shown, type.kind == TypeKind::kTimestampTz), " (which keeps milliseconds)");
+  return MakeError(absl::StatusCode::kFailedPrecondition, reason::kSchemaMismatch,
+                   absl::StrCat("column ", shown, " holds a ", TypeName(type), " in another form than Quarry writes, and SQLite "
+                                "would compare the two as texts; store it so: ", mend),
+                   {{"column", name == nullptr ? "" : name}});
+}
+
+absl::StatusOr<Value> ReadTimestamp(sqlite3_stmt* statement, int column, std::string_view text, const ColumnType& type,
+                                    bool compared) {
+  const std::optional<int64_t> micros = ParseTimestamp(text);
+  if (!micros.has_value()) return Value::Native(TypeName(type), std::string(text));
+  if (compared && !IsStoredForm(text, type.kind == TypeKind::kTimestampTz)) return OtherForm(statement, column, type);
+  return Value::Timestamp(*micros);
+}
+
+absl::StatusOr<Value> ReadText(sqlite3_stmt* statement, int column, std::string_view text, const ColumnType& type,
+                               bool compared) {
   if (type.array) return DecodeArray(text, type);
   switch (type.kind) {
     case TypeKind::kText:
@@ -171,13 +192,13 @@ absl::StatusOr<Value> ReadText(sqlite3_stmt* statement, int column, std::string_
     case TypeKind::kDecimal:
       return Value::Decimal(std::string(text));
     case TypeKind::kUuid:
+      if (compared && CanonicalUuid(text) != text) return OtherForm(statement, column, type);
       return Value::Uuid(std::string(text));
     case TypeKind::kJson:
       return Value::Json(std::string(text));
     case TypeKind::kTimestamp:
     case TypeKind::kTimestampTz:
-      if (const std::optional<int64_t> micros = ParseTimestamp(text)) return Value::Timestamp(*micros);
-      return Value::Native(TypeName(type), std::string(text));
+      return ReadTimestamp(statement, column, text, type, compared);
     default:
       return NotOfType(statement, column, type);
   }
@@ -258,7 +279,7 @@ absl::Status Bind(sqlite3_stmt* statement, int index, const Value& value, const 
                    absl::StrCat("parameter ", index, " is larger than SQLite can hold"));
 }
 
-absl::StatusOr<Value> ReadColumn(sqlite3_stmt* statement, int column, const ColumnType& type) {
+absl::StatusOr<Value> ReadColumn(sqlite3_stmt* statement, int column, const ColumnType& type, bool compared) {
   const int storage = sqlite3_column_type(statement, column);
   if (storage == SQLITE_NULL) return Value::Null();
   if (type.kind == TypeKind::kUnknown) return ByStorageClass(statement, column);
@@ -281,7 +302,7 @@ absl::StatusOr<Value> ReadColumn(sqlite3_stmt* statement, int column, const Colu
   if (storage != SQLITE_TEXT) return NotOfType(statement, column, type);
   const std::string_view text = ColumnBytes(statement, column);
   if (!IsText(text)) return NotOfType(statement, column, type);
-  return ReadText(statement, column, text, type);
+  return ReadText(statement, column, text, type, compared);
 }
 
 }  // namespace quarry::sqlite

@@ -31,11 +31,16 @@ std::string_view BetterTypeThan(std::string_view declared);
 absl::Status Bind(sqlite3_stmt* statement, int index, const Value& value, const ColumnType* type);
 
 // Column `column` (from 0) of the current row as a value of `type`; kUnknown goes by the storage class.
-// kFailedPrecondition SCHEMA_MISMATCH when what is stored is not of the type.
-absl::StatusOr<Value> ReadColumn(sqlite3_stmt* statement, int column, const ColumnType& type);
+// kFailedPrecondition SCHEMA_MISMATCH when what is stored is not of the type, and, if `compared`, when it is a timestamp or
+// UUID in another form than the one that Quarry writes: SQLite would compare the two as texts.
+absl::StatusOr<Value> ReadColumn(sqlite3_stmt* statement, int column, const ColumnType& type, bool compared);
 
-// Microseconds since the epoch to "2026-01-31 10:11:12.123456"; years 1 to 9999.
+// Microseconds since the epoch to "2026-01-31 10:11:12.123456", and "Z" for an instant; years 1 to 9999.
 std::string FormatTimestamp(int64_t unix_micros, bool instant);
+// Whether a text that ParseTimestamp takes is as FormatTimestamp writes it.
+bool IsStoredForm(std::string_view timestamp, bool instant);
+// An SQL expression that turns another form of the timestamp `expression` into the stored one.
+std::string InStoredForm(std::string_view expression, bool instant);
 // Also without fraction, with "T", and with "Z" or "+hh:mm"; nullopt for anything else.
 std::optional<int64_t> ParseTimestamp(std::string_view text);
 

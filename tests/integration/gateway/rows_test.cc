@@ -123,8 +123,12 @@ TEST_P(RowsTest, AnUpsertMakesTheRowOrChangesTheGivenColumns) {
               testing::Ne(absl::StatusCode::kOk));
   EXPECT_THAT(client().Upsert("customers", {{"id", gateway_.NewId()}, {"name", "E"}}, must_exist),
               Fails(absl::StatusCode::kFailedPrecondition, reason::kPreconditionFailed));
+  // A row that must be there needs none of what only a new one does.
+  EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"visits", 6}}, must_exist), IsOk());
+  EXPECT_THAT(client().Upsert("customers", {{"id", id}}, must_exist), IsOk());
   ASSERT_OK_AND_ASSIGN(const client::ReadResult read, client().Get("customers", {id}));
   EXPECT_EQ(read.record["name"], Value("C"));
+  EXPECT_EQ(read.record["visits"], Value(6));
 }
 
 TEST_P(RowsTest, ADeleteReturnsTheRowAsItWas) {

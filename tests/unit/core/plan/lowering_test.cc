@@ -49,6 +49,19 @@ TEST(LoweringTest, MakesPostgresTextsForASingleKey) {
             R"(DELETE FROM "users" WHERE "id" = $1 RETURNING "id", "name")");
 }
 
+TEST(LoweringTest, GivesSqliteADefaultInTheFormThatIsCompared) {
+  Column made = MakeColumn("made", TypeKind::kTimestamp);
+  made.default_in_form = "now()";
+  const Table table(Declare("users", TableKind::kSharded, {"id"}), MakeSchema("users", {MakeColumn("id", TypeKind::kInt64), made}, {"id"}));
+  Lowering lowering;
+  EXPECT_EQ(Text(lowering.Insert(table, Dialect::kSqlite, {0}, false)), R"(INSERT INTO "users" ("id", "made") VALUES (?1, now()))");
+  EXPECT_EQ(Text(lowering.Insert(table, Dialect::kSqlite, {}, false)), R"(INSERT INTO "users" ("made") VALUES (now()))");
+  EXPECT_EQ(Text(lowering.Insert(table, Dialect::kSqlite, {0, 1}, false)), R"(INSERT INTO "users" ("id", "made") VALUES (?1, ?2))");
+  EXPECT_EQ(Text(lowering.Insert(table, Dialect::kPostgres, {0}, false)), R"(INSERT INTO "users" ("id") VALUES ($1))");
+  EXPECT_EQ(Text(lowering.Upsert(table, Dialect::kSqlite, {0}, false)),
+            R"(INSERT INTO "users" ("id", "made") VALUES (?1, now()) ON CONFLICT ("id") DO UPDATE SET "id" = excluded."id")");
+}
+
 TEST(LoweringTest, LocksRowsOnPostgresAndManyInTheOrderOfTheirKeys) {
   const Table table = Single();
   const std::string select = R"(SELECT "name" FROM "users" WHERE "id" = )";

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/backend/sqlite/writer.h"
 #include "core/base/epoll_loop.h"
 #include "core/base/gather.h"
@@ -210,6 +211,49 @@ TEST_F(SqliteDatabaseTest, IntrospectionRefusesTypesThatWouldLoseDigits) {
        {"bad.price", "DECIMAL_TEXT", "bad.doc", "JSON_TEXT", "bad.odd", "seen is a view"}) {
     EXPECT_NE(std::string(status.message()).find(part), std::string::npos) << part << " in " << status;
   }
+}
+
+TEST_F(SqliteDatabaseTest, IntrospectionRefusesDecimalsInAPrimaryKey) {
+  ASSERT_THAT(database_->RunScript("CREATE TABLE rates(id BIGINT, rate DECIMAL_TEXT, v TEXT, PRIMARY KEY (id, rate))"), IsOk());
+  const absl::Status status = database_->Introspect({"rates"}).status();
+  EXPECT_THAT(status, HasReason("SCHEMA_MISMATCH"));
+  EXPECT_NE(std::string(status.message()).find("rates.rate"), std::string::npos) << status;
+}
+
+TEST_F(SqliteDatabaseTest, TimesAndUuidsInAnotherFormAreRefusedWhereTheyWouldBeCompared) {
+  ASSERT_THAT(database_->RunScript("CREATE TABLE t(at TIMESTAMPTZ DEFAULT CURRENT_TIMESTAMP, wall TIMESTAMP DEFAULT (datetime('now')), "
+                                   "same TIMESTAMP DEFAULT '2026-01-02 03:04:05.000006', id UUID, none TIMESTAMP)"),
+              IsOk());
+  ASSERT_OK_AND_ASSIGN(const ShardSchema schema, database_->Introspect({"t"}));
+  const std::vector<Column>& columns = schema.tables.at("t").columns;
+  for (const size_t own : {2, 3, 4}) EXPECT_EQ(columns[own].default_in_form, "");
+  const auto types = std::make_shared<const std::vector<ColumnType>>(
+      std::vector<ColumnType>{columns[0].type, columns[1].type, columns[3].type});
+  const auto read = [&](bool typed) {
+    Task task = TaskOf("SELECT at, wall, id FROM t", {}, false, false);
+    if (typed) task.steps[0].statements[0].result_types = types;
+    return Execute(task).status();
+  };
+  ASSERT_THAT(database_->RunScript(absl::StrCat("INSERT INTO t(at, wall) VALUES (", columns[0].default_in_form, ", ",
+                                                columns[1].default_in_form, ")")),
+              IsOk());
+  EXPECT_THAT(read(true), IsOk());
+  const std::string good = "'2026-01-02 03:04:05.000006";
+  for (const std::string& row : {"'2026-01-02T03:04:05Z', " + good + "', NULL", good + "Z', '2026-01-02 03:04:05', NULL",
+                                 good + "', NULL, NULL", good + "Z', NULL, '0190163D86947000AEA5966C26F8AD91'"}) {
+    ASSERT_THAT(database_->RunScript(absl::StrCat("DELETE FROM t; INSERT INTO t(at, wall, id) VALUES (", row, ")")), IsOk());
+    const absl::Status refused = read(true);
+    EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition)) << row;
+    EXPECT_THAT(refused, HasReason(reason::kSchemaMismatch)) << row;
+    EXPECT_THAT(read(false), IsOk()) << "a user's own SQL shows what is there";
+  }
+  // What the message says mends it.
+  ASSERT_THAT(database_->RunScript("DELETE FROM t; INSERT INTO t(at) VALUES ('2026-01-02T03:04:05.678Z')"), IsOk());
+  const std::string message(read(true).message());
+  const size_t set = message.find("SET at = ");
+  ASSERT_NE(set, std::string::npos) << message;
+  ASSERT_THAT(database_->RunScript(absl::StrCat("UPDATE t ", message.substr(set, message.rfind(" (which") - set))), IsOk());
+  EXPECT_EQ(*One("SELECT at FROM t"), Value::Timestamp(1767323045678000));
 }
 
 TEST_F(SqliteDatabaseTest, IntrospectionKnowsRowidsCollationsAndIndexes) {
