@@ -106,9 +106,10 @@ class TableCheck {
   }
 
  private:
-  // The first shard's, but text has byte order only where all have it, and only SQLite has forms.
+  // The first shard's, but text has byte order only where all have it, and one SQLite shard's forms and triggers are for all.
   TableSchema Agreed() const {
     TableSchema schema = *present_.front().schema;
+    for (const Witness& witness : present_) schema.triggers = schema.triggers || witness.schema->triggers;
     for (Column& column : schema.columns) {
       for (const Witness& witness : present_) {
         const Column* other = FindColumn(*witness.schema, column.name);

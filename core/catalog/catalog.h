@@ -75,6 +75,7 @@ struct TableSchema {
   std::vector<std::string> primary_key;  // In key order; empty when the table has none.
   std::vector<UniqueConstraint> unique_constraints;  // Without the primary key.
   std::vector<ForeignKey> foreign_keys;
+  bool triggers = false;  // SQLite: what RETURNING gives of a write is not yet what its triggers make of the row.
 };
 
 // What one shard's database said of all declared tables; a table that it lacks is absent.

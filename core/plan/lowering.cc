@@ -243,6 +243,12 @@ const LoweredSql& Lowering::LockedRead(const Table& table, Dialect dialect, cons
   });
 }
 
+LoweredSql Lowering::InsertedRead(const Table& table, const std::vector<size_t>& columns) {
+  return Reading(table, columns, {},
+                 absl::StrCat("SELECT ", ColumnList(table, columns), " FROM ", QuoteTable(table.name(), Dialect::kSqlite), " WHERE ",
+                              ColumnName(table, table.primary_key()[0]), " = last_insert_rowid()"));
+}
+
 const LoweredSql& Lowering::Insert(const Table& table, Dialect dialect, const std::vector<size_t>& columns,
                                    bool returning) {
   return Cached(table, dialect, Shape::kInsert, columns, returning, [&] {

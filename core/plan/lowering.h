@@ -35,6 +35,8 @@ class Lowering {
   static LoweredSql ListRead(const Table& table, const std::vector<size_t>& columns, size_t keys);
   // A point read that holds the row to the end of the transaction.
   const LoweredSql& LockedRead(const Table& table, Dialect dialect, const std::vector<size_t>& columns);
+  // SQLite only: the row that the same session has just inserted, by the integer that it was given for a key.
+  static LoweredSql InsertedRead(const Table& table, const std::vector<size_t>& columns);
   // Parameters in order of `columns`. `returning` adds all columns.
   const LoweredSql& Insert(const Table& table, Dialect dialect, const std::vector<size_t>& columns, bool returning);
   const LoweredSql& Upsert(const Table& table, Dialect dialect, const std::vector<size_t>& columns, bool returning);

@@ -30,6 +30,17 @@ Statement WriteStatement(const LoweredSql& lowered, std::vector<Value> params, b
   return statement;
 }
 
+std::vector<size_t> AllOf(const Table& table) {
+  std::vector<size_t> all(table.columns().size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  return all;
+}
+
+// SQLite's RETURNING is not yet what triggers make of the row: it is read after them.
+bool ReadsBack(const Table& table, Dialect dialect, bool returning) {
+  return returning && dialect == Dialect::kSqlite && table.schema().triggers;
+}
+
 const Value* FindValue(const ColumnValues& values, size_t column) {
   for (const auto& [position, value] : values) {
     if (position == column) return &value;
@@ -170,16 +181,20 @@ void Planner::AddPrecondition(const Table& table, const Precondition& given, con
                               const Key& key, Dialect dialect, Step& step) {
   const bool must_exist = given.exists.value_or(false);
   if (given.etag.empty() && !filter.has_value() && !(must_exist && upsert)) return;
-  std::vector<size_t> all(table.columns().size());
-  std::iota(all.begin(), all.end(), size_t{0});
-  const LoweredSql& lowered = lowering_.LockedRead(table, dialect, all);
-  Statement read = WriteStatement(lowered, key, true);
+  Statement read = WriteStatement(lowering_.LockedRead(table, dialect, AllOf(table)), key, true);
   read.check.kind = given.etag.empty() ? Check::Kind::kRowRequired : Check::Kind::kEtag;
   read.check.etag = given.etag;
   read.check.table = table.name();
   read.check.precondition = must_exist;
   step.statements.push_back(std::move(read));
   if (filter.has_value()) step.statements.push_back(MatchStatement(table, *filter, key, dialect, texts_));
+}
+
+// The row as its triggers have left it; `key` is empty when the database has just made it.
+void Planner::AddReadBack(const Table& table, const Key& key, Step& step) {
+  const LoweredSql made = key.empty() ? Lowering::InsertedRead(table, AllOf(table)) : LoweredSql();
+  const LoweredSql& lowered = key.empty() ? made : lowering_.LockedRead(table, Dialect::kSqlite, AllOf(table));
+  step.statements.push_back(WriteStatement(lowered, key, true));
 }
 
 absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const Mutation& mutation,
@@ -231,15 +246,22 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
   if (upsert) AddPrecondition(table, mutation.precondition, filter, true, planned.key, dialect, planned.step);
   const bool returning = planned.merge.returns_row;
   if (!planned.step.statements.empty()) {
-    planned.step.statements.push_back(ChangeFound(table, std::move(values), planned.key, dialect, returning, lowering_));
+    const bool reads_back = ReadsBack(table, dialect, returning);
+    planned.step.statements.push_back(ChangeFound(table, std::move(values), planned.key, dialect, returning && !reads_back, lowering_));
+    if (reads_back) AddReadBack(table, planned.key, planned.step);
     return planned;
   }
   std::vector<size_t> columns;
   std::vector<Value> params;
   Split(std::move(values), 0, columns, params);
-  const LoweredSql& lowered = upsert ? lowering_.Upsert(table, dialect, columns, returning)
-                                     : lowering_.Insert(table, dialect, columns, returning);
-  planned.step.statements.push_back(WriteStatement(lowered, std::move(params), returning));
+  // A key of several columns that the database makes a part of is known from RETURNING alone.
+  const bool findable = !database_makes_key || table.primary_key().size() == 1;
+  const bool reads_back = findable && ReadsBack(table, dialect, returning);
+  const bool returned = returning && !reads_back;
+  const LoweredSql& lowered = upsert ? lowering_.Upsert(table, dialect, columns, returned)
+                                     : lowering_.Insert(table, dialect, columns, returned);
+  planned.step.statements.push_back(WriteStatement(lowered, std::move(params), returned));
+  if (reads_back) AddReadBack(table, planned.key, planned.step);
   return planned;
 }
 
@@ -288,14 +310,16 @@ absl::StatusOr<Planner::Planned> Planner::PlanChange(const Table& table, const M
   std::vector<Value> params;
   Split(std::move(values), planned.key.size(), columns, params);
   params.insert(params.end(), planned.key.begin(), planned.key.end());
-  const bool returning = planned.merge.returns_row;
-  const LoweredSql& lowered = deletes ? lowering_.Delete(table, dialect, returning)
-                                      : lowering_.Update(table, dialect, columns, returning);
-  Statement write = WriteStatement(lowered, std::move(params), returning);
+  const bool reads_back = !deletes && ReadsBack(table, dialect, planned.merge.returns_row);
+  const bool returned = planned.merge.returns_row && !reads_back;
+  const LoweredSql& lowered = deletes ? lowering_.Delete(table, dialect, returned)
+                                      : lowering_.Update(table, dialect, columns, returned);
+  Statement write = WriteStatement(lowered, std::move(params), returned);
   write.check.kind = Check::Kind::kRowRequired;
   write.check.table = table.name();
   write.check.precondition = mutation.precondition.exists.value_or(false);
   planned.step.statements.push_back(std::move(write));
+  if (reads_back) AddReadBack(table, planned.key, planned.step);
   return planned;
 }
 

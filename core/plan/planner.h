@@ -83,6 +83,7 @@ class Planner {
                         WritePlan& plan);
   void AddPrecondition(const Table& table, const Precondition& given, const std::optional<Predicate>& filter, bool upsert,
                        const Key& key, Dialect dialect, Step& step);
+  void AddReadBack(const Table& table, const Key& key, Step& step);
 
   const PlanLimits limits_;
   Lowering lowering_;

@@ -125,6 +125,7 @@ absl::StatusOr<ShardSchema> IntrospectTables(Connection& connection, const std::
       schema.unique_constraints.push_back(std::move(constraint));
     }
     ReadForeignKeys(db, &schema);
+    schema.triggers = !SchemaRows(db, "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE", {name}).empty();
     result.tables.emplace(name, std::move(schema));
   }
   if (wrong.empty()) return result;

@@ -131,6 +131,50 @@ TEST_P(RowsTest, AnUpsertMakesTheRowOrChangesTheGivenColumns) {
   EXPECT_EQ(read.record["visits"], Value(6));
 }
 
+TEST_P(RowsTest, AWriteReturnsWhatTriggersMadeOfItsRow) {
+  const int64_t id = gateway_.NewId();
+  const auto expect_stored = [&](absl::StatusOr<client::WriteResult> written, const char* body, int changes) {
+    ASSERT_THAT(written, IsOk());
+    EXPECT_EQ(written->record["body"], Value(body));
+    EXPECT_EQ(written->record["changes"], Value(changes));
+    ASSERT_OK_AND_ASSIGN(const client::ReadResult read, client().Get("stamps", {id}));
+    EXPECT_EQ(read.etag, written->etag) << "or the next write with it fails";
+  };
+  expect_stored(client().Insert("stamps", {{"id", id}, {"body", "one"}}, Returning({"*"})), "ONE", 1);
+  absl::StatusOr<client::WriteResult> last = client().Update("stamps", {id}, {{"body", "two"}}, Returning({"*"}));
+  expect_stored(last, "TWO", 2);
+  MutationOptions chained = Returning({"*"});
+  chained.etag = last->etag;
+  last = client().Upsert("stamps", {{"id", id}, {"body", "three"}}, chained);
+  expect_stored(last, "THREE", 3);
+  expect_stored(client().Upsert("stamps", {{"id", id}, {"body", "four"}}, Returning({"*"})), "FOUR", 4);
+  ASSERT_OK_AND_ASSIGN(client::WriteResult deleted, client().Delete("stamps", {id}, Returning({"*"})));
+  EXPECT_EQ(deleted.record["body"], Value("FOUR"));
+}
+
+TEST_P(RowsTest, ADefaultTimeIsFoundAgain) {
+  const int64_t base = gateway_.NewId();
+  std::vector<int64_t> ids = {base};
+  while (ids.size() < 6) ids.push_back(gateway_.NewId());
+  for (const int64_t id : ids) ASSERT_THAT(client().Insert("stamps", {{"id", id}}), IsOk());
+  client::ListOptions by_time;
+  by_time.order_by = {{"created"}};
+  by_time.page_size = 2;
+  const client::Filter mine("id >= @first AND id <= @last", {{"first", ids.front()}, {"last", ids.back()}});
+  std::vector<int64_t> seen;
+  do {
+    ASSERT_OK_AND_ASSIGN(const v1::ListResponse page, client().List("stamps", mine, by_time));
+    for (const v1::Row& row : page.rows()) seen.push_back(row.values(0).int64_value());
+    by_time.page_token = page.next_page_token();
+    ASSERT_LE(seen.size(), ids.size()) << "a page again and again";
+  } while (!by_time.page_token.empty());
+  EXPECT_THAT(seen, testing::UnorderedElementsAreArray(ids));
+  ASSERT_OK_AND_ASSIGN(client::ReadResult read, client().Get("stamps", {base}));
+  ASSERT_OK_AND_ASSIGN(const v1::ListResponse same,
+                       client().List("stamps", client::Filter("id = @id AND created = @at", {{"id", base}, {"at", read.record["created"]}})));
+  EXPECT_EQ(same.rows_size(), 1);
+}
+
 TEST_P(RowsTest, ADeleteReturnsTheRowAsItWas) {
   const int64_t id = AddCustomer();
   ASSERT_OK_AND_ASSIGN(const client::WriteResult deleted, client().Delete("customers", {id}, Returning({"*"})));

@@ -21,7 +21,7 @@ QUARRY_GATEWAY_SUITE(SchemaTest);
 
 TEST_P(SchemaTest, TablesAreListedAndDescribed) {
   ASSERT_OK_AND_ASSIGN(const auto tables, client().ListTables());
-  ASSERT_EQ(tables.size(), 14U);
+  ASSERT_EQ(tables.size(), 15U);
   EXPECT_TRUE(std::is_sorted(tables.begin(), tables.end(), [](const auto& a, const auto& b) { return a.name() < b.name(); }));
   ASSERT_OK_AND_ASSIGN(const v1::Table customers, client().GetTable("customers"));
   EXPECT_EQ(customers.kind(), v1::TABLE_KIND_SHARDED);
