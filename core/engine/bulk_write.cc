@@ -37,6 +37,13 @@ absl::Status Kept(const Table& table) {
                    {{"table", table.name()}});
 }
 
+// A stored reply is a success: what fails has been tried anew.
+BulkShardResult Failed(BulkShardResult result, const absl::Status& status) {
+  result.part.status = status;
+  result.replayed = false;
+  return result;
+}
+
 }  // namespace
 
 std::string DerivedRequestId(const std::string& request_id, int64_t batch, bool rest) {
@@ -60,10 +67,7 @@ Async<absl::StatusOr<BulkShardResult>> RunBulkShard(const BulkWritePlan& plan, c
     const Row* after = last.has_value() ? &*last : nullptr;
     Task write = TaskOf(BulkBatch(plan, after, shard.batch_rows, shard.dialect, texts), op, shard.shard, shard.dialect, batch, false);
     absl::StatusOr<TaskResult> written = co_await shard.run(std::move(write));
-    if (!written.ok()) {
-      result.part.status = written.status();
-      co_return result;
-    }
+    if (!written.ok()) co_return Failed(std::move(result), written.status());
     result.replayed &= written->replayed;
     const std::vector<Row>& keys = written->steps.front().statements.back().batch.rows;
     if (!keys.empty()) {
@@ -80,10 +84,7 @@ Async<absl::StatusOr<BulkShardResult>> RunBulkShard(const BulkWritePlan& plan, c
     after = last.has_value() ? &*last : nullptr;
     Task rest = TaskOf(BulkRest(plan, after, shard.dialect, texts), op, shard.shard, shard.dialect, batch, true);
     absl::StatusOr<TaskResult> left = co_await shard.run(std::move(rest));
-    if (!left.ok()) {
-      result.part.status = left.status();
-      co_return result;
-    }
+    if (!left.ok()) co_return Failed(std::move(result), left.status());
     result.replayed &= left->replayed;
     if (left->steps.front().statements.front().batch.rows.empty()) co_return result;
   }

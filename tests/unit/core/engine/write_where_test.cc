@@ -128,6 +128,25 @@ TEST_F(WriteWhereTest, GoesOnWhereAnEarlierTryEnded) {
   EXPECT_THAT(WriteWhere(op), HasReason(reason::kRequestIdReused));
 }
 
+TEST_F(WriteWhereTest, IsNoReplayWhereABatchRanAnewAndFailed) {
+  Fill(Shops(200));
+  BulkWriteOperation op = Mark(1);
+  op.target.shards = {"s1"};
+  op.request_id = kRequest;
+  op.request_hash = 5;
+  // 34 rows are four full batches and a last one, which is followed by the question whether rows are left.
+  for (const auto& [answered, rows] : {std::pair(2, 14), std::pair(5, 34)}) {
+    for (const bool again : {false, true}) {
+      for (int i = 0; i < answered; ++i) faults_[1]->Inject(Fault::kNone);
+      faults_[1]->Inject(Fault::kErrorBefore);
+      ASSERT_OK_AND_ASSIGN(const BulkWriteResult result, WriteWhere(op));
+      EXPECT_THAT(result.parts[0].status, HasReason(reason::kShardUnavailable));
+      EXPECT_EQ(result.parts[0].rows, rows);
+      EXPECT_FALSE(result.replayed) << answered << (again ? ", of which all were stored" : "");
+    }
+  }
+}
+
 TEST_F(WriteWhereTest, LetsTheOtherShardsGoOnUnlessThereAreNone) {
   Fill(Shops(60));
   faults_[2]->SetOptions({.error_before = 1});
