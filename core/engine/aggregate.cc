@@ -31,7 +31,8 @@ absl::Status OverReply(int64_t bytes_max) {
 
 // The merge as it goes, and what failed in it: a failure of the whole call, even where shards may be missing.
 struct Engine::Aggregation {
-  explicit Aggregation(AggregateSpec spec) : merge(std::move(spec)) {}
+  explicit Aggregation(const AggregateSpec& asked) : spec(asked), merge(asked) {}
+  const AggregateSpec& spec;  // Outlives this.
   AggregateMerge merge;
   absl::Status failed;
 };
@@ -67,7 +68,12 @@ Async<absl::StatusOr<TaskResult>> Engine::AskShard(const Task& task, const std::
 Async<absl::StatusOr<bool>> Engine::AddShard(const AggregatePart& part, const std::string& transaction_id, const CallContext& ctx,
                                              Aggregation& aggregation) {
   absl::StatusOr<TaskResult> partial = co_await AskShard(part.partial, transaction_id, ctx);
-  if (!partial.ok()) co_return partial.status();
+  if (!partial.ok()) {
+    const absl::Status failure = OfPartialSums(aggregation.spec, partial.status());
+    // No failure of the shard, which allow_partial would leave out.
+    if (absl::IsOutOfRange(failure)) aggregation.failed.Update(failure);
+    co_return failure;
+  }
   CountShardRows(ctx, part.shard, *partial);
   std::vector<std::pair<size_t, std::vector<Row>>> values;
   for (const auto& [column, task] : part.distinct) {

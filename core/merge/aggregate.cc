@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/merge/double_sum.h"
@@ -125,6 +126,10 @@ absl::Status OutOfRange(const std::string& name, const ColumnType& type) {
                    {{"column", name}});
 }
 
+std::string NameOf(const AggregateSpec& spec, size_t column) {
+  return spec.header == nullptr ? absl::StrCat(column) : (*spec.header)[spec.group_columns + column].name;
+}
+
 absl::Status TooMany(const char* field, std::string_view what, int64_t limit) {
   return MakeError(absl::StatusCode::kResourceExhausted, reason::kLimitExceeded,
                    absl::StrCat("the aggregate holds more than ", limit, " ", std::string(what),
@@ -227,9 +232,6 @@ struct AggregateMerge::State {
   absl::StatusOr<size_t> GroupOf(Row& row);
   size_t NewGroup(Row values);
   Accumulator& At(size_t group, size_t column) { return accumulators[group * spec.columns.size() + column]; }
-  std::string NameOf(size_t column) const {
-    return spec.header == nullptr ? absl::StrCat(column) : (*spec.header)[spec.group_columns + column].name;
-  }
 
   const AggregateSpec spec;
   const size_t width;  // Of a shard's rows.
@@ -310,7 +312,7 @@ absl::StatusOr<std::vector<Row>> AggregateMerge::Finish() && {
     if (spec.group_columns > 0 && !state.groups[group].counted) continue;
     Row row = std::move(state.groups[group].values);
     for (size_t i = 0; i < spec.columns.size(); ++i) {
-      QUARRY_ASSIGN_OR_RETURN(Value result, ResultOf(state.NameOf(i), spec.columns[i], state.At(group, i)));
+      QUARRY_ASSIGN_OR_RETURN(Value result, ResultOf(NameOf(spec, i), spec.columns[i], state.At(group, i)));
       row.push_back(std::move(result));
     }
     if (spec.having.has_value() && Evaluate(*spec.having, row) != true) continue;
@@ -320,6 +322,18 @@ absl::StatusOr<std::vector<Row>> AggregateMerge::Finish() && {
   const size_t skipped = std::min(static_cast<size_t>(std::max<int64_t>(spec.offset, 0)), rows.size());
   rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(skipped));
   return rows;
+}
+
+absl::Status OfPartialSums(const AggregateSpec& spec, const absl::Status& status) {
+  if (ReasonOf(status) != reason::kValueOutOfRange) return status;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < spec.columns.size(); ++i) {
+    const AggregateColumn& column = spec.columns[i];
+    const bool sums = column.function == AggregateFunction::kSum || column.function == AggregateFunction::kAvg;
+    if (sums && IsFloat(column.input)) names.push_back(NameOf(spec, i));
+  }
+  if (names.empty()) return status;
+  return OutOfRange(absl::StrJoin(names, ", "), ColumnType{TypeKind::kDouble, false, ""});
 }
 
 }  // namespace quarry

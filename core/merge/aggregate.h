@@ -58,6 +58,10 @@ class AggregateMerge {
   std::unique_ptr<State> state_;
 };
 
+// What a shard's error comes to where its sums of doubles have passed their range: kOutOfRange VALUE_OUT_OF_RANGE as of Finish.
+// Shards do not tell which of several sums it was, so `column` then names each that it may be. Another error stays as it is.
+absl::Status OfPartialSums(const AggregateSpec& spec, const absl::Status& status);
+
 // True, false or nullopt (unknown) of a row; kHas is not for merges.
 std::optional<bool> Evaluate(const Predicate& predicate, const Row& row);
 

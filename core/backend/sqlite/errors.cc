@@ -172,8 +172,10 @@ absl::Status ErrorOf(sqlite3* db, int code, std::string_view shard) {
     case SQLITE_TOOBIG:
       return Make(absl::StatusCode::kInvalidArgument, reason::kRowTooLarge,
                   absl::StrCat("a value or row is larger than SQLite can hold", on), facts);
-    case SQLITE_MISMATCH:
     case SQLITE_RANGE:
+      return Make(absl::StatusCode::kInvalidArgument, reason::kValueOutOfRange,
+                  absl::StrCat("a value is too large for its type", on), facts);
+    case SQLITE_MISMATCH:
       return Make(absl::StatusCode::kInvalidArgument, reason::kInvalidField,
                   absl::StrCat("a value does not fit where the statement uses it", on), facts);
     case SQLITE_AUTH:
