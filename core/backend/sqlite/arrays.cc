@@ -62,7 +62,7 @@ absl::StatusOr<Value> StringElement(std::string text, const ColumnType& type) {
     case TypeKind::kBytes:
       return Value::Bytes(absl::HexStringToBytes(text));
     case TypeKind::kDate:
-      return Value::Date(std::move(text));
+      return DateOf(std::move(text));
     case TypeKind::kTime:
       return Value::Time(std::move(text));
     case TypeKind::kInterval:

@@ -15,6 +15,7 @@
 #include "core/backend/sqlite/text.h"
 #include "core/base/error.h"
 #include "core/base/ids.h"
+#include "core/catalog/text_forms.h"
 
 namespace quarry::sqlite {
 namespace {
@@ -184,7 +185,7 @@ absl::StatusOr<Value> ReadText(sqlite3_stmt* statement, int column, std::string_
     case TypeKind::kText:
       return Value::Text(std::string(text));
     case TypeKind::kDate:
-      return Value::Date(std::string(text));
+      return DateOf(std::string(text));
     case TypeKind::kTime:
       return Value::Time(std::string(text));
     case TypeKind::kInterval:
@@ -230,6 +231,12 @@ std::string_view BetterTypeThan(std::string_view declared) {
   if (name == "DECIMAL" || name == "NUMERIC") return "DECIMAL_TEXT";
   if (name == "JSON" || name == "JSONB") return "JSON_TEXT";
   return "";
+}
+
+Value DateOf(std::string text) {
+  constexpr size_t kPlainSize = 10;  // Infinities, other eras and years of more digits have another.
+  const bool plain = text.size() == kPlainSize && CanonicalDate(text).has_value();
+  return plain ? Value::Date(std::move(text)) : Value::Native("date", std::move(text));
 }
 
 absl::Status Bind(sqlite3_stmt* statement, int index, const Value& value, const ColumnType* type) {

@@ -44,6 +44,9 @@ std::string InStoredForm(std::string_view expression, bool instant);
 // Also without fraction, with "T", and with "Z" or "+hh:mm"; nullopt for anything else.
 std::optional<int64_t> ParseTimestamp(std::string_view text);
 
+// The text of a date column: a native of the type for what the wire's dates cannot carry.
+Value DateOf(std::string text);
+
 // One-dimensional or nested, as JSON text and back.
 absl::StatusOr<std::string> EncodeArray(const Value& array);
 absl::StatusOr<Value> DecodeArray(std::string_view json, const ColumnType& type);

@@ -244,6 +244,21 @@ TEST_P(BackendRowsContract, TimestampsThatTheWireCannotCarryAreNatives) {
   RoundTrip(*this, c);
 }
 
+TEST_P(BackendRowsContract, DatesThatTheWireCannotCarryAreNatives) {
+  TypeCase c;
+  c.declared = "DATE";
+  c.type = Of(TypeKind::kDate);
+  for (const char* text : {"infinity", "-infinity", "10000-01-01", "5874897-12-31", "0044-03-15 BC"}) {
+    c.values.push_back(Value::Native("date", text));
+  }
+  RoundTrip(*this, c);
+  TypeCase array;
+  array.declared = "DATE[]";
+  array.type = Of(TypeKind::kDate, true);
+  array.values = {Value::Array({Value::Date("9999-12-31"), Value::Native("date", "10000-01-01"), Value::Native("date", "infinity")})};
+  RoundTrip(*this, array, 1);
+}
+
 TEST_P(BackendRowsContract, NativeTypesOfPostgresTravelAsText) {
   if (sqlite()) GTEST_SKIP() << "SQLite has no types of its own beyond the common ones";
   TypeCase c;
