@@ -10,9 +10,11 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "core/base/status_macros.h"
 #include "core/catalog/coerce.h"
 #include "core/catalog/text_forms.h"
+#include "core/model/decimal.h"
 
 namespace quarry {
 namespace {
@@ -149,19 +151,17 @@ absl::StatusOr<Comparison> CompareFloat(const Column& column, CompareOp op, cons
   return CompareBeyond<float>(op, number > 0);
 }
 
+// Every double is a decimal.
+std::string ExactDecimal(double number) {
+  if (std::isnan(number)) return "NaN";
+  if (std::isinf(number)) return number > 0 ? "Infinity" : "-Infinity";
+  constexpr int kDecimalsMax = 1074;  // Of the least double above 0.
+  return ShortestDecimal(absl::StrFormat("%.*f", kDecimalsMax, number));
+}
+
 absl::StatusOr<Comparison> CompareDecimal(const Column& column, CompareOp op, const Value& value) {
-  Value exact = value;
-  if (value.kind() == ValueKind::kDouble) {
-    const double number = value.double_value();
-    if (std::isnan(number)) {
-      exact = Value::Decimal("NaN");
-    } else if (std::isinf(number)) {
-      exact = Value::Decimal(number > 0 ? "Infinity" : "-Infinity");
-    } else if (std::fabs(number) <= 0x1p53 && std::trunc(number) == number) {
-      exact = Value::Int64(static_cast<int64_t>(number));
-    }
-  }
-  QUARRY_ASSIGN_OR_RETURN(Value held, Coerce(column, exact));
+  const bool floats = value.kind() == ValueKind::kDouble;
+  QUARRY_ASSIGN_OR_RETURN(Value held, Coerce(column, floats ? Value::Decimal(ExactDecimal(value.double_value())) : value));
   return Compare(op, std::move(held));
 }
 

@@ -1,5 +1,6 @@
 #include "core/plan/filter_values.h"
 
+#include <cstdlib>
 #include <limits>
 #include <string>
 #include <vector>
@@ -49,13 +50,23 @@ TEST(FilterValuesTest, ANumberBeyondAllFiniteOnesLiesBeforeTheInfinity) {
   }
 }
 
-TEST(FilterValuesTest, DecimalsKnowTheDoublesThatAreNoNumbers) {
+TEST(FilterValuesTest, ADecimalColumnIsComparedWithTheExactNumberThatADoubleIs) {
   const auto less = [](double value) { return Compared(TypeKind::kDecimal, CompareOp::kLess, Value::Double(value)); };
   EXPECT_EQ(less(kNan), "< decimal 'NaN'");
   EXPECT_EQ(less(kInfinity), "< decimal 'Infinity'");
   EXPECT_EQ(less(-kInfinity), "< decimal '-Infinity'");
   EXPECT_EQ(less(-3), "< decimal '-3'");
-  EXPECT_EQ(less(0.5), "column \"c\" expects decimal; got double") << "a double is no exact fraction";
+  EXPECT_EQ(less(-0.0), "< decimal '0'");
+  EXPECT_EQ(less(100.0), "< decimal '100'");
+  EXPECT_EQ(less(1.5), "< decimal '1.5'");
+  EXPECT_EQ(less(0.1), "< decimal '0.1000000000000000055511151231257827021181583404541015625'");
+  EXPECT_EQ(less(1e23), "< decimal '99999999999999991611392'");
+  for (const double extreme : {kDoubleMax, -kDoubleMax, std::numeric_limits<double>::denorm_min()}) {
+    const absl::StatusOr<Comparison> comparison =
+        CompareWith(MakeColumn("c", TypeKind::kDecimal), CompareOp::kEqual, Value::Double(extreme));
+    ASSERT_THAT(comparison, IsOk());
+    EXPECT_EQ(std::strtod(comparison->value.text().c_str(), nullptr), extreme);
+  }
 }
 
 TEST(FilterValuesTest, SaysWhatAColumnExpects) {
