@@ -174,6 +174,16 @@ TEST(CheckValueTest, RefusesDecimalsThatTheColumnWouldRound) {
   EXPECT_EQ(Check(TypeKind::kDecimal, Value::Double(1)), std::nullopt);
 }
 
+TEST(CheckValueTest, TakesJsonWithNumbersThatNoDoubleHolds) {
+  const std::string many(400, '7');
+  const std::vector<std::string> good = {"1e400", "[1e999, -1E+999]", many, "-" + many + ".5", "0." + many + "e" + many,
+                                         R"({"1e999\\\"": [1e999, "\"00\\"], "b": 5e-999})"};
+  for (const std::string& text : good) EXPECT_EQ(Check(TypeKind::kJson, Value::Json(text)), Value::Json(text)) << text;
+  const std::vector<std::string> bad = {"01e400", "1e400x", "[1e400", "1e400 1", "1e", "0" + many, many + ".", many + "e+",
+                                        R"(["1e999])", R"([1e999, "\u12"])", R"([1e999, "\"])"};
+  for (const std::string& text : bad) EXPECT_EQ(Check(TypeKind::kJson, Value::Json(text)), std::nullopt) << text;
+}
+
 TEST(CheckValueTest, ChecksUuidsAndJson) {
   EXPECT_EQ(Check(TypeKind::kUuid, Value::Text("{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}")),
             Value::Uuid("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"));
