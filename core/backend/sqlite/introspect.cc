@@ -30,7 +30,7 @@ std::string WrongType(const std::string& table, const std::string& column, const
   }
   return absl::StrCat(table, ".", column,
                       declared.empty() ? " has no declared type" : " has the unknown type ", declared,
-                      ": declare a type that the configuration guide lists for SQLite");
+                      ": declare one of those in docs/configuration.md, \"Column types on SQLite\"");
 }
 
 // What stands for the default of a timestamp that SQLite would store in another form than Quarry compares, as

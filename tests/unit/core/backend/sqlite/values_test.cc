@@ -1,8 +1,11 @@
 #include "core/backend/sqlite/values.h"
 
+#include <fstream>
 #include <random>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_split.h"
 #include "core/backend/sqlite/text.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -28,6 +31,23 @@ TEST(TypeOfDeclaredTest, DoesNotKnowWhatWouldLoseDigits) {
   EXPECT_EQ(BetterTypeThan("decimal(10, 2)"), "DECIMAL_TEXT");
   EXPECT_EQ(BetterTypeThan("jsonb"), "JSON_TEXT");
   EXPECT_EQ(BetterTypeThan("MONEY"), "");
+}
+
+TEST(TypeOfDeclaredTest, KnowsTheNamesThatTheGuideLists) {
+  std::ifstream guide(QUARRY_SOURCE_DIR "/docs/configuration.md");
+  std::string line;
+  while (std::getline(guide, line) && line != "## Column types on SQLite") {}
+  int names = 0;
+  while (std::getline(guide, line) && line.rfind("## ", 0) != 0) {
+    if (line.rfind("| `", 0) != 0) continue;
+    const std::vector<std::string> cells = absl::StrSplit(line, " | ");  // "| `DATE`" and "date |".
+    ASSERT_EQ(cells.size(), 2U) << line;
+    const std::vector<std::string> parts = absl::StrSplit(cells[0], '`');
+    for (size_t i = 1; i < parts.size(); i += 2, ++names) {
+      EXPECT_EQ(TypeName(ColumnType{TypeOfDeclared(parts[i]).kind, false, ""}) + " |", cells[1]) << parts[i];
+    }
+  }
+  EXPECT_GT(names, 0);
 }
 
 TEST(TimestampTextTest, ReadsWhatItWrites) {
