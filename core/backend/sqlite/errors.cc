@@ -231,8 +231,8 @@ absl::Status TransactionEnded(std::string_view shard) {
 
 absl::Status ReadOnly(std::string_view shard) {
   return Make(absl::StatusCode::kFailedPrecondition, reason::kReadOnly,
-              absl::StrCat("a statement that writes was sent to a read-only session", On(shard),
-                           "; ask for a session that may write"),
+              absl::StrCat("writes are refused", On(shard), ": the call or its transaction is read-only; set allow_writes, or begin "
+                           "without read_only"),
               {{"shard", std::string(shard)}});
 }
 

@@ -112,6 +112,7 @@ TEST_P(BackendRowsContract, ReadOnlySessionsCannotWrite) {
       const absl::Status status = Execute(*session, insert).status();
       EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
       EXPECT_THAT(status, HasReason(reason::kReadOnly));
+      EXPECT_THAT(std::string(status.message()), testing::HasSubstr("set allow_writes, or begin without read_only"));
       // One that hides as a read.
       insert.writes = false;
       insert.raw = true;
