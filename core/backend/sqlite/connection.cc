@@ -60,8 +60,17 @@ absl::StatusOr<Row> ReadRow(sqlite3_stmt* prepared, const Statement& statement, 
   return row;
 }
 
-bool OnlySpaceLeft(std::string_view tail) {
-  return tail.find_first_not_of(" \t\r\n\f;") == std::string_view::npos;
+// Space, semicolons and comments are no statement. A comment that does not end goes to the end, as SQLite has it.
+bool NothingLeft(std::string_view tail) {
+  while (true) {
+    tail.remove_prefix(std::min(tail.find_first_not_of(" \t\r\n\f;"), tail.size()));
+    const std::string_view start = tail.substr(0, 2);
+    if (start != "--" && start != "/*") return tail.empty();
+    const std::string_view end = start == "--" ? "\n" : "*/";
+    const size_t at = tail.find(end, start.size());
+    if (at == std::string_view::npos) return true;
+    tail.remove_prefix(at + end.size());
+  }
 }
 
 }  // namespace
@@ -169,7 +178,7 @@ absl::StatusOr<OwnedStatement> Connection::Prepare(const std::string& sql, bool 
   OwnedStatement owned(statement);
   if (code != SQLITE_OK) return ErrorOf(handle_, code, options_.shard);
   const std::string_view rest(tail, static_cast<size_t>(sql.data() + sql.size() - tail));
-  if (statement == nullptr || !OnlySpaceLeft(rest)) {
+  if (statement == nullptr || !NothingLeft(rest)) {
     return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidSql,
                      statement == nullptr ? "the statement is empty"
                                           : "the text holds more than one statement; send them one by one",

@@ -246,14 +246,17 @@ TEST_P(BackendRowsContract, AWaiterGivesUpAtItsDeadline) {
 
 TEST_P(BackendRowsContract, OneStatementAtATime) {
   CreateTables(kNotes);
-  for (const char* sql : {"SELECT 1; SELECT 2", "", "SELECT 1; DELETE FROM note"}) {
+  for (const char* sql : {"SELECT 1; SELECT 2", "", "SELECT 1; DELETE FROM note", "SELECT 1; -- one\nSELECT 2", "SELECT 1; /* one */ SELECT 2",
+                          "SELECT 1; - -", "-- none"}) {
     Statement statement = Read(sql);
     statement.raw = true;
     EXPECT_THAT(Execute(TaskOf({statement})), HasReason(reason::kInvalidSql)) << sql;
   }
-  Statement statement = Read("SELECT 1;");
-  statement.raw = true;
-  EXPECT_THAT(Execute(TaskOf({statement})), IsOk());
+  for (const char* sql : {"SELECT 1;", "SELECT 1; -- one; two", "SELECT 1; /* one;\ntwo */ ;\n--\n", "SELECT 1 -- one", "SELECT 1;--"}) {
+    Statement statement = Read(sql);
+    statement.raw = true;
+    EXPECT_THAT(Execute(TaskOf({statement})), IsOk()) << sql;
+  }
 }
 
 }  // namespace
