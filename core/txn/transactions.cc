@@ -238,7 +238,7 @@ absl::StatusOr<std::string> Transactions::Begin(const BeginOptions& options) {
                      detail);
   }
   if (options.idle_timeout < absl::ZeroDuration() || options.idle_timeout > options_.idle_timeout_max) {
-    return InvalidField("idle_timeout", absl::StrCat("is between 0 and ",
+    return InvalidField("idle_timeout", absl::StrCat("is more than 0 and at most ",
                                                      absl::FormatDuration(options_.idle_timeout_max)));
   }
   auto transaction = std::make_shared<Transaction>();

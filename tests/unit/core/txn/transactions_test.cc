@@ -276,6 +276,18 @@ TEST_F(TransactionsTest, RollsBackWhenIdleForItsTimeout) {
   EXPECT_THAT(Rollback(id), IsOk());
 }
 
+TEST_F(TransactionsTest, RefusesAnIdleTimeoutOutOfItsBounds) {
+  BeginOptions options;
+  for (const absl::Duration timeout : {absl::Seconds(-1), options_.idle_timeout_max + absl::Nanoseconds(1)}) {
+    options.idle_timeout = timeout;
+    const absl::Status refused = transactions_->Begin(options).status();
+    EXPECT_THAT(refused, HasReason(reason::kInvalidField));
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("is more than 0 and at most 10m"));
+  }
+  options.idle_timeout = options_.idle_timeout_max;
+  EXPECT_THAT(Rollback(Begin(options)), IsOk());
+}
+
 TEST_F(TransactionsTest, IsNotIdleWhileAStatementRuns) {
   const std::string id = Begin();
   const Task task = WriteTask({"A"});
