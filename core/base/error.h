@@ -19,7 +19,6 @@ namespace reason {
 inline constexpr char kUniqueViolation[] = "UNIQUE_VIOLATION";
 inline constexpr char kConstraintViolation[] = "CONSTRAINT_VIOLATION";
 inline constexpr char kRowNotFound[] = "ROW_NOT_FOUND";
-inline constexpr char kRowExists[] = "ROW_EXISTS";
 inline constexpr char kTableNotFound[] = "TABLE_NOT_FOUND";
 inline constexpr char kShardNotFound[] = "SHARD_NOT_FOUND";
 inline constexpr char kKeyNotMapped[] = "KEY_NOT_MAPPED";

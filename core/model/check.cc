@@ -54,11 +54,6 @@ absl::Status EvaluateCheck(const Check& check, const StatementResult& result) {
       return absl::OkStatus();
     case Check::Kind::kRowRequired:
       return row ? absl::OkStatus() : RowMissing(check);
-    case Check::Kind::kNoRow:
-      if (result.batch.rows.empty()) return absl::OkStatus();
-      return MakeError(absl::StatusCode::kAlreadyExists, reason::kRowExists,
-                       absl::StrCat("table ", check.table, " has a row with this key already"),
-                       {{"table", check.table}});
     case Check::Kind::kEtag:
       if (!row) return RowMissing(check);
       if (!result.batch.rows.empty() && EtagOf(result.batch.rows.front()) == check.etag) return absl::OkStatus();

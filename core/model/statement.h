@@ -28,7 +28,6 @@ struct Check {
   enum class Kind : uint8_t {
     kNone,
     kRowRequired,  // At least one row returned or affected, else kNotFound ROW_NOT_FOUND.
-    kNoRow,        // No row returned, else kAlreadyExists ROW_EXISTS.
     kEtag,         // As kRowRequired, and EtagOf(first row) == etag, else kAborted ETAG_MISMATCH.
     kMatch,        // At least one row returned, else kFailedPrecondition PRECONDITION_FAILED: the caller's filter refuses the row.
     kRowsWithin,   // No more rows and bytes returned than the bounds, else kResourceExhausted LIMIT_EXCEEDED.

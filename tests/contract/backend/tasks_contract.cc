@@ -140,13 +140,6 @@ TEST_P(BackendRowsContract, ChecksThatDoNotHoldUndoTheirStep) {
   EXPECT_THAT(missing, StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(missing, HasReason(reason::kRowNotFound));
   EXPECT_EQ(DetailOf(missing).facts["table"], "item");
-
-  Statement absent = Read("SELECT id FROM item WHERE id = $1", {Value::Int64(1)});
-  absent.check.kind = Check::Kind::kNoRow;
-  absent.check.table = "item";
-  const absl::Status exists = Execute(TaskOf({InsertItem(*this, 4), absent})).status();
-  EXPECT_THAT(exists, StatusIs(absl::StatusCode::kAlreadyExists));
-  EXPECT_THAT(exists, HasReason(reason::kRowExists));
   EXPECT_EQ(Count("item"), 1);
 
   update.params = {Value::Int64(1)};

@@ -119,8 +119,8 @@ TEST_P(RowsTest, AnUpsertMakesTheRowOrChangesTheGivenColumns) {
   MutationOptions must_not;
   must_not.exists = false;
   EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"name", "C"}}, must_exist), IsOk());
-  EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"name", "D"}}, must_not).status().code(),
-              testing::Ne(absl::StatusCode::kOk));
+  EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"name", "D"}}, must_not),
+              Fails(absl::StatusCode::kAlreadyExists, reason::kUniqueViolation));
   EXPECT_THAT(client().Upsert("customers", {{"id", gateway_.NewId()}, {"name", "E"}}, must_exist),
               Fails(absl::StatusCode::kFailedPrecondition, reason::kPreconditionFailed));
   // A row that must be there needs none of what only a new one does.
@@ -197,6 +197,12 @@ TEST_P(RowsTest, AnEtagGuardsUpdatesUpsertsAndDeletes) {
   MutationOptions fresh;
   fresh.etag = written.etag;
   EXPECT_THAT(client().Delete("customers", {id}, fresh), IsOk());
+  const auto missing = Fails(absl::StatusCode::kNotFound, reason::kRowNotFound);
+  EXPECT_THAT(client().Update("customers", {id}, {{"visits", 1}}, fresh), missing);
+  EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"name", "x"}}, fresh), missing) << "an etag wants its row";
+  fresh.exists = true;
+  EXPECT_THAT(client().Upsert("customers", {{"id", id}, {"name", "x"}}, fresh),
+              Fails(absl::StatusCode::kFailedPrecondition, reason::kPreconditionFailed));
 }
 
 TEST_P(RowsTest, AFilterGuardsUpdatesUpsertsAndDeletes) {
