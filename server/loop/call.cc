@@ -114,7 +114,7 @@ absl::Status Call::Admit() {
     return MakeError(absl::StatusCode::kUnimplemented, reason::kInvalidField,
                      absl::StrCat("there is no method ", UnknownPath(), "; server reflection lists those that exist"));
   }
-  if (home_.core.draining.load(std::memory_order_relaxed)) return DrainingError();
+  if (home_.core.draining.load(std::memory_order_relaxed) && !method_->while_draining) return DrainingError();
   if (home_.in_flight > limits.calls_in_flight_max) return TooManyCalls(home_);
   deadline_ = DeadlineOf(context_);
   if (deadline_ == absl::InfiniteFuture() && !method_->endless) deadline_ = arrived_ + limits.deadline_default;

@@ -67,7 +67,7 @@ class LocalCall final : public CallMetadata, public ReplySink, public std::enabl
 };
 
 absl::Status LocalCall::Admit() const {
-  if (side_.core.draining.load(std::memory_order_relaxed)) return DrainingError();
+  if (side_.core.draining.load(std::memory_order_relaxed) && !request_.method->while_draining) return DrainingError();
   if (side_.in_flight > side_.core.limits.calls_in_flight_max) return TooManyCalls(side_);
   if (request_.deadline <= started_) return DeadlineError(Stage::kQueue);
   return absl::OkStatus();

@@ -102,6 +102,7 @@ struct Method {
   std::string path;     // "/quarry.v1.DataService/Get"
   MethodKind kind = MethodKind::kUnary;
   bool endless = false;  // A stream that lives as long as its caller: no default deadline.
+  bool while_draining = false;  // Answered also while the server drains, which refuses all others.
   // Calls that each loop offers gRPC at first: as many as may arrive at once. gRPC looks through all that are offered, of
   // whatever method, whenever anything of a call ends.
   int offers = kFewOffers;
@@ -134,8 +135,9 @@ class RpcTable {
   template <typename Request, typename Response>
   using BidiHandler = std::function<Async<absl::Status>(CallScope&, StreamReader<Request>, StreamWriter<Response>)>;
 
+  // What is returned may be changed until the table is in use.
   template <typename Request, typename Response>
-  void AddUnary(std::string service, std::string name, UnaryHandler<Request, Response> handler,
+  Method& AddUnary(std::string service, std::string name, UnaryHandler<Request, Response> handler,
                 int offers = Method::kFewOffers, TransactionRole role = TransactionRole::kStatement) {
     Method& method = Add(std::move(service), std::move(name), MethodKind::kUnary, Request::default_instance(),
                          Response::default_instance());
@@ -145,9 +147,10 @@ class RpcTable {
                                                   google::protobuf::Message& response, CallScope& scope) {
       return handler(static_cast<const Request&>(request), static_cast<Response&>(response), scope);
     };
+    return method;
   }
   template <typename Request, typename Response>
-  void AddServerStream(std::string service, std::string name, ServerStreamHandler<Request, Response> handler,
+  Method& AddServerStream(std::string service, std::string name, ServerStreamHandler<Request, Response> handler,
                        bool endless = false) {
     Method& method = Add(std::move(service), std::move(name), MethodKind::kServerStream, Request::default_instance(),
                          Response::default_instance());
@@ -156,6 +159,7 @@ class RpcTable {
                                                           MessageWriter& writer) {
       return handler(static_cast<const Request&>(request), scope, StreamWriter<Response>(writer));
     };
+    return method;
   }
   template <typename Request, typename Response>
   void AddBidi(std::string service, std::string name, BidiHandler<Request, Response> handler) {

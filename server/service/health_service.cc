@@ -115,17 +115,20 @@ Async<absl::Status> WatchHealth(const RpcTable* table, ShardBoard* board, const 
 void AddHealthService(RpcTable& table, ShardBoard& board) {
   const RpcTable* methods = &table;
   ShardBoard* shards = &board;
-  table.AddUnary<health::HealthCheckRequest, health::HealthCheckResponse>(
+  Method& check = table.AddUnary<health::HealthCheckRequest, health::HealthCheckResponse>(
       kService, "Check",
       [methods, shards](const health::HealthCheckRequest& request, health::HealthCheckResponse& response,
                         CallScope&) { return CheckHealth(methods, shards, request, response); });
-  table.AddServerStream<health::HealthCheckRequest, health::HealthCheckResponse>(
+  Method& watch = table.AddServerStream<health::HealthCheckRequest, health::HealthCheckResponse>(
       kService, "Watch",
       [methods, shards](const health::HealthCheckRequest& request, CallScope& scope,
                         StreamWriter<health::HealthCheckResponse> writer) {
         return WatchHealth(methods, shards, request, scope, writer);
       },
       /*endless=*/true);
+  // A probe that is refused takes a gateway that ends its last calls for dead, and restarts it.
+  check.while_draining = true;
+  watch.while_draining = true;
 }
 
 }  // namespace quarry

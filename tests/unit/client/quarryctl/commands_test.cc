@@ -114,6 +114,14 @@ TEST_F(CommandsTest, LivenessIsAnyAnswerAndAsksNothingElse) {
   EXPECT_EQ(Run({"health", "--live", "-o", "json"}), kExitOk) << err_;
   EXPECT_EQ(out_, "{\"live\": true, \"serving\": false}\n");
   EXPECT_EQ(server_.calls(), std::vector<std::string>(3, "Check"));
+  server_.AnswerWith({MakeError(absl::StatusCode::kResourceExhausted, reason::kPoolExhausted, "full")});
+  EXPECT_EQ(Run({"health", "--live"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "live, not serving\n");
+  const absl::Status draining = MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "a gateway of before");
+  server_.AnswerWith({draining, draining, draining, draining, draining, draining, draining, draining});
+  EXPECT_EQ(Run({"--timeout", "50ms", "health", "--live"}), kExitOk) << err_;
+  EXPECT_EQ(out_, "live, not serving\n");
+  server_.AnswerWith({});
   EXPECT_EQ(Run({"--address", "127.0.0.1:1", "--timeout", "1s", "health", "--live"}), kExitUnavailable) << out_;
 }
 

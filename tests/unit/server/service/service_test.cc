@@ -236,6 +236,25 @@ TEST_F(ServiceTest, HealthFollowsTheBoard) {
   EXPECT_THAT(ToAbsl(watch->Finish()), HasReason(reason::kDraining));
 }
 
+TEST_F(ServiceTest, HealthIsToldWhileTheServerDrainsAndNothingElse) {
+  namespace health = grpc::health::v1;
+  board_.SetDraining();
+  server_->BeginDrain();
+  const health::HealthCheckRequest request;
+  ASSERT_OK_AND_ASSIGN(const auto response,
+                       Call<health::HealthCheckResponse>("/grpc.health.v1.Health/Check", request));
+  EXPECT_EQ(response.status(), health::HealthCheckResponse::NOT_SERVING);
+  grpc::ClientContext context;
+  const auto watch =
+      CallServerStream<health::HealthCheckResponse>(*channel_, "/grpc.health.v1.Health/Watch", context, request);
+  health::HealthCheckResponse seen;
+  ASSERT_TRUE(watch->Read(&seen));
+  EXPECT_EQ(seen.status(), health::HealthCheckResponse::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&seen));
+  EXPECT_THAT(Call<v1::GetInfoResponse>("/quarry.v1.AdminService/GetInfo", v1::GetInfoRequest()),
+              HasReason(reason::kDraining));
+}
+
 template <typename Request, typename Response>
 void CheckReflection(grpc::Channel& channel, const std::string& path) {
   grpc::ClientContext context;
