@@ -107,7 +107,7 @@ absl::Status Write(Session& session, WriteKind kind, const char* done,
   QUARRY_ASSIGN_OR_RETURN(const v1::Table table, client->GetTable(arguments.table));
   QUARRY_ASSIGN_OR_RETURN(const client::Mutation mutation, MutationOf(kind, table, arguments));
   client::CallOptions call;
-  call.request_id = arguments.request_id;
+  call.request_id = session.WriteId(arguments.request_id);
   QUARRY_ASSIGN_OR_RETURN(const client::WriteResult result, client->Write(mutation, call));
   if (session.json()) {
     PrintWriteJson(result, table, session.out());

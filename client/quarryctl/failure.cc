@@ -7,7 +7,14 @@
 namespace quarry::ctl {
 namespace {
 
-std::string Advice(const absl::Status& status, const ErrorDetail& detail) {
+// Of a write whose outcome is not known: under its id it is applied once, however often it is sent.
+std::string RepeatUnder(const std::string& write_id) {
+  return absl::StrCat("a write may have been applied: run it again with --request-id ", write_id, ", or read the row");
+}
+
+std::string Advice(const absl::Status& status, const ErrorDetail& detail, const std::string& write_id) {
+  const bool writes = !write_id.empty();
+  if (writes && status.code() == absl::StatusCode::kUnknown) return RepeatUnder(write_id);
   if (detail.retry_after.has_value()) {
     return absl::StrCat("run it again after ",
                         absl::FormatDuration(absl::Ceil(*detail.retry_after, absl::Milliseconds(1))));
@@ -20,12 +27,8 @@ std::string Advice(const absl::Status& status, const ErrorDetail& detail) {
       return detail.reason == reason::kEtagMismatch
                  ? "read the row again and repeat the change with its new etag"
                  : "run it again";
-    case absl::StatusCode::kUnknown:
-      return "a write may have been applied: run it again with the same --request-id, or read the "
-             "row";
     case absl::StatusCode::kDeadlineExceeded:
-      return "give more time with --timeout; a write may have been applied: run it again with the "
-             "same --request-id, or read the row";
+      return absl::StrCat("give more time with --timeout", writes ? "; " + RepeatUnder(write_id) : "");
     case absl::StatusCode::kUnimplemented:
       return "the gateway is older than this quarryctl, or something else listens there";
     default:
@@ -66,7 +69,7 @@ ExitCode ExitCodeOf(const absl::Status& status) {
   }
 }
 
-std::string Describe(const std::string& what, const absl::Status& status) {
+std::string Describe(const std::string& what, const absl::Status& status, const std::string& write_id) {
   const ErrorDetail detail = DetailOf(status);
   std::string text = absl::StrCat(what, " failed: ", absl::StatusCodeToString(status.code()));
   if (!detail.reason.empty()) absl::StrAppend(&text, " (", detail.reason, ")");
@@ -90,7 +93,7 @@ std::string Describe(const std::string& what, const absl::Status& status) {
     if (many)
       absl::StrAppend(&text, "  field ", violation.field, ": ", violation.description, "\n");
   }
-  if (const std::string advice = Advice(status, detail); !advice.empty()) {
+  if (const std::string advice = Advice(status, detail, write_id); !advice.empty()) {
     absl::StrAppend(&text, "  do: ", advice, "\n");
   }
   return text;

@@ -27,7 +27,8 @@ enum ExitCode {
 
 ExitCode ExitCodeOf(const absl::Status& status);
 
-// Several lines: what failed and how, where, why, each bad field, and what to do.
-std::string Describe(const std::string& what, const absl::Status& status);
+// Several lines: what failed and how, where, why, each bad field, and what to do. `write_id`: the request id of the write that
+// failed; "" for what writes no rows.
+std::string Describe(const std::string& what, const absl::Status& status, const std::string& write_id);
 
 }  // namespace quarry::ctl

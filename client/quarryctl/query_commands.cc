@@ -221,15 +221,16 @@ absl::Status WriteWhere(Session& session, bool deletes, const BulkArguments& arg
   options.batch_rows = arguments.batch_rows;
   options.target = ReachOf(arguments.query).target;
   client::CallOptions call;
-  call.request_id = arguments.request_id;
   QUARRY_ASSIGN_OR_RETURN(client::Client * client, session.Client());
   const std::string& name = arguments.query.table;
   if (deletes) {
+    call.request_id = session.WriteId(arguments.request_id);
     QUARRY_ASSIGN_OR_RETURN(const client::BulkResult result, client->DeleteWhere(name, filter, options, call));
     return PrintBulk(session, "delete-where " + name, result);
   }
   QUARRY_ASSIGN_OR_RETURN(const v1::Table table, client->GetTable(name));
   QUARRY_ASSIGN_OR_RETURN(v1::Record set, ParseAssignments(table, arguments.set));
+  call.request_id = session.WriteId(arguments.request_id);
   QUARRY_ASSIGN_OR_RETURN(const client::BulkResult result,
                           client->UpdateWhere(name, filter, client::Record(std::move(set)), options, call));
   return PrintBulk(session, "update-where " + name, result);

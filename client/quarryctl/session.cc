@@ -2,7 +2,10 @@
 
 #include <cstdlib>
 
+#include "absl/time/clock.h"
 #include "client/quarryctl/failure.h"
+#include "core/base/ids.h"
+#include "core/base/random.h"
 #include "core/base/status_macros.h"
 
 namespace quarry::ctl {
@@ -32,13 +35,19 @@ absl::StatusOr<client::Client*> Session::Client() {
   return client_.get();
 }
 
+std::string Session::WriteId(const std::string& given) {
+  SystemRandom random;
+  write_id_ = given.empty() ? IdGenerator(static_cast<uint32_t>(random.Next()), random).UuidV7(absl::Now()) : given;
+  return write_id_;
+}
+
 void Session::Fail(const std::string& what, const absl::Status& status) {
-  err_ << Describe(what, status);
+  err_ << Describe(what, status, write_id_);
   exit_code_ = options_wrong_ ? kExitUsage : ExitCodeOf(status);
 }
 
 void Session::FailUsage(const std::string& what, const absl::Status& status) {
-  err_ << Describe(what, status);
+  err_ << Describe(what, status, "");
   exit_code_ = kExitUsage;
 }
 

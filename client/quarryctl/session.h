@@ -31,6 +31,10 @@ class Session {
   // Connects on first use.
   absl::StatusOr<client::Client*> Client();
 
+  // The request id of the write that is sent next, `given` or one of its own: so that a failure whose outcome is unknown can
+  // say under which id the write is safe to repeat.
+  std::string WriteId(const std::string& given);
+
   // Prints `status` as the failure of `what`, and remembers the exit code: that of a wrong command
   // line when the options or the contexts were why.
   void Fail(const std::string& what, const absl::Status& status);
@@ -42,6 +46,7 @@ class Session {
   std::ostream& out_;
   std::ostream& err_;
   std::unique_ptr<client::Client> client_;
+  std::string write_id_;  // "" until a write is sent.
   bool options_wrong_ = false;
   int exit_code_ = 0;
 };

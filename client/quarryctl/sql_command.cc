@@ -26,6 +26,7 @@ struct SqlArguments {
   bool allow_writes = false;
   bool best_effort = false;
   int64_t max_rows = 0;
+  std::string request_id;
 };
 
 TextTable TableFor(const client::RowStream& rows, bool with_shard) {
@@ -117,8 +118,10 @@ absl::Status Sql(Session& session, const SqlArguments& arguments) {
   options.best_effort = arguments.best_effort;
   options.max_rows = arguments.max_rows;
   QUARRY_ASSIGN_OR_RETURN(client::Client * client, session.Client());
-  auto rows = arguments.all ? client->RunSqlOnAll(arguments.sql, params, options)
-                            : client->RunSql(arguments.shard, arguments.sql, params, options);
+  client::CallOptions call;
+  if (arguments.allow_writes) call.request_id = session.WriteId(arguments.request_id);
+  auto rows = arguments.all ? client->RunSqlOnAll(arguments.sql, params, options, call)
+                            : client->RunSql(arguments.shard, arguments.sql, params, options, call);
   QUARRY_RETURN_IF_ERROR(rows.status());
   QUARRY_RETURN_IF_ERROR(PrintRows(session, *rows, arguments.all));
   PrintSummary(session, *rows);
@@ -139,7 +142,8 @@ void AddSql(CLI::App& app, Session& session) {
   command->add_option(
       "params", arguments->params,
       "Values of its placeholders; int:, text:, decimal: and so on in front say the type");
-  command->add_flag("--allow-writes", arguments->allow_writes, "Let it change rows");
+  auto* writes = command->add_flag("--allow-writes", arguments->allow_writes, "Let it change rows");
+  command->add_option("--request-id", arguments->request_id, "UUID that makes a write safe to repeat")->needs(writes);
   command->add_flag("--best-effort", arguments->best_effort,
                     "With --all: go on when a shard fails");
   command->add_option("--max-rows", arguments->max_rows, "Most rows to return")

@@ -143,6 +143,32 @@ TEST_F(CommandsTest, WritesTypedColumnsAndSplitsTheKeyOfAnUpdate) {
   EXPECT_THAT(out_, HasSubstr("\"etag\": \"e7\""));
 }
 
+TEST_F(CommandsTest, AWriteOfUnknownOutcomeNamesTheRequestIdThatItWasSentUnder) {
+  const absl::Status unknown = MakeError(absl::StatusCode::kUnknown, reason::kWriteOutcomeUnknown, "the connection broke");
+  const absl::Status late = MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "deadline ended");
+  server_.AnswerWith({late});
+  EXPECT_EQ(Run({"insert", "orders", "customer_id=1", "order_id=2"}), kExitDeadline);
+  ASSERT_EQ(server_.request_ids().size(), 1);
+  EXPECT_THAT(err_, HasSubstr("run it again with --request-id " + server_.request_ids().back() + ", or"));
+  const std::string own = "0198c3f5-6e5a-7c1e-9a54-3f1f0c2b7d10";
+  server_.AnswerWith({unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown});
+  EXPECT_EQ(Run({"--timeout", "50ms", "update", "orders", "customer_id=1", "order_id=2", "status=x", "--request-id", own}),
+            kExitOutcomeUnknown);
+  EXPECT_EQ(server_.request_ids().back(), own);
+  EXPECT_THAT(err_, HasSubstr("run it again with --request-id " + own + ", or"));
+}
+
+TEST_F(CommandsTest, WhatWritesNothingSaysNothingOfAWriteWhenItIsLate) {
+  const absl::Status late = MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "deadline ended");
+  const std::vector<std::vector<std::string>> commands = {
+      {"get", "orders", "1", "2"}, {"transactions", "list"}, {"sql", "--all", "SELECT 1"}};
+  for (const std::vector<std::string>& command : commands) {
+    server_.AnswerWith({late});
+    EXPECT_EQ(Run(command), kExitDeadline) << command[0];
+    EXPECT_THAT(err_, HasSubstr("do: give more time with --timeout\n")) << command[0];
+  }
+}
+
 TEST_F(CommandsTest, ReportsEveryBadColumnAtOnce) {
   EXPECT_EQ(Run({"insert", "orders", "statsu=x", "total=1,5", "order_id"}), kExitInvalid);
   EXPECT_THAT(err_, HasSubstr("did you mean \"status\"?"));
