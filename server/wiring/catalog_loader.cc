@@ -48,7 +48,7 @@ void CatalogLoader::Run() {
     mutex_.AwaitWithTimeout(absl::Condition(&wanted), complete ? absl::InfiniteDuration() : parts_.retry_interval);
     if (stopping_) return;
     if (refresh_ || !published_ready_) {
-      refresh_ = false;
+      asked_ = std::exchange(refresh_, false);
       std::fill(known.begin(), known.end(), std::nullopt);
     }
   }
@@ -94,14 +94,18 @@ void CatalogLoader::Publish(const std::vector<std::optional<ShardSchema>>& known
   }
   // A catalog that was good goes on serving: one shard that comes back different must not stop the others.
   if (!published_ready_) parts_.publish(parts_.without_catalog(problem));
-  if (problem != last_problem_) {
-    if (problem.empty()) {
-      spdlog::info("the tables of all {} shards are known and alike", known.size());
-    } else {
-      spdlog::warn("catalog: {}", problem);
-    }
-    last_problem_ = problem;
+  Report(problem, known.size());
+}
+
+void CatalogLoader::Report(const std::string& problem, size_t shards) {
+  // Whoever asked waits for a result, also for the same as before.
+  if (!std::exchange(asked_, false) && problem == last_problem_) return;
+  if (problem.empty()) {
+    spdlog::info("the tables of all {} shards are known and alike", shards);
+  } else {
+    spdlog::warn("catalog: {}", problem);
   }
+  last_problem_ = problem;
 }
 
 }  // namespace quarry

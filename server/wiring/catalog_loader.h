@@ -40,16 +40,20 @@ class CatalogLoader {
   // True once every shard has been asked once, however it answered; false when that takes longer than `timeout`.
   bool WaitForFirstPass(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
   // Asks every shard again, for example after a migration. The old snapshot serves until the new one is good.
+  // The log tells the result, whatever it is.
   void Refresh() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   void Run();
   void AskMissing(std::vector<std::optional<ShardSchema>>& known, std::vector<absl::Status>& errors);
   void Publish(const std::vector<std::optional<ShardSchema>>& known, const std::vector<absl::Status>& errors);
+  // Logs what came of asking: `problem`, or that the tables fit.
+  void Report(const std::string& problem, size_t shards);
 
   const CatalogLoaderParts parts_;
   bool published_ready_ = false;  // The thread's own.
   std::string last_problem_;      // The thread's own.
+  bool asked_ = false;            // The thread's own: this pass answers a Refresh.
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool refresh_ ABSL_GUARDED_BY(mutex_) = false;
