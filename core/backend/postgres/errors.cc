@@ -76,8 +76,9 @@ Mapped BadSql(const ServerError& error) {
   const auto code = absl::StatusCode::kInvalidArgument;
   const std::string& state = error.sqlstate;
   if (state == "42501") {
+    const std::string what = error.denied.empty() ? "" : absl::StrCat(": ", error.denied);
     return {absl::StatusCode::kPermissionDenied, reason::kPermissionDenied,
-            "the database user of this shard may not do this; grant it the right"};
+            absl::StrCat("the database user of this shard may not do this", what, "; grant it the right")};
   }
   const std::string where = error.position.empty() ? "" : absl::StrCat(" at character ", error.position);
   if (state == "42601") {
@@ -174,6 +175,10 @@ ServerError ReadServerError(const PGresult* result) {
   error.column = Diagnostic(result, PG_DIAG_COLUMN_NAME);
   if (error.sqlstate == "23505") error.key_columns = KeyColumns(Diagnostic(result, PG_DIAG_MESSAGE_DETAIL));
   if (error.sqlstate == "40P01") error.blocker = Blocker(Diagnostic(result, PG_DIAG_MESSAGE_DETAIL));
+  // The server's own words, which name an object; those of a trigger's RAISE may hold anything.
+  const bool denied = error.sqlstate == "42501" &&
+                      absl::StartsWith(Diagnostic(result, PG_DIAG_SOURCE_FUNCTION), "aclcheck_error");
+  if (denied) error.denied = error.message;
   error.of_prepare = (error.sqlstate == "53200" || error.sqlstate == "55000") &&
                      Diagnostic(result, PG_DIAG_SOURCE_FUNCTION) == "MarkAsPreparing";
   error.stale_plan = error.sqlstate == "26000" || (error.sqlstate == "0A000" &&

@@ -22,6 +22,7 @@ struct ServerError {
   std::string key_columns;  // Of a unique violation: "a,b".
   bool stale_plan = false;  // The table's definition changed under a prepared statement.
   bool of_prepare = false;  // PREPARE TRANSACTION found no place for itself: none is free, or the server has none at all.
+  std::string denied;       // Which right the user lacks: "permission denied for table orders".
   std::string blocker;      // Of a deadlock: PostgreSQL's id of the transaction that was waited for.
 };
 

@@ -16,11 +16,13 @@
 namespace quarry::postgres {
 namespace {
 
+// By the catalog, which tells everybody what there is: to_regclass fails where the schema may not be used.
 constexpr char kLook[] =
-    "SELECT to_regnamespace('quarry') IS NOT NULL, to_regclass('quarry.requests') IS NOT NULL, "
-    "to_regclass('quarry.txn_decision') IS NOT NULL AND to_regclass('quarry.txn_part') IS NOT NULL AND "
-    "to_regclass('quarry.locks') IS NOT NULL AND to_regclass('quarry.lock_store') IS NOT NULL AND "
-    "to_regclass('quarry.lock_fence') IS NOT NULL";
+    "WITH s AS (SELECT oid FROM pg_namespace WHERE nspname = 'quarry'), "
+    "own AS (SELECT c.relname FROM pg_class c JOIN s ON c.relnamespace = s.oid) "
+    "SELECT EXISTS (SELECT FROM s), coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM s), true), "
+    "EXISTS (SELECT FROM own WHERE relname = 'requests'), "
+    "(SELECT count(*) = 5 FROM own WHERE relname IN ('txn_decision', 'txn_part', 'locks', 'lock_store', 'lock_fence'))";
 // One gateway at a time creates; the number is any fixed one.
 constexpr char kCreateLock[] = "SELECT pg_advisory_xact_lock(7823419)";
 constexpr char kCreateSchema[] = "CREATE SCHEMA IF NOT EXISTS quarry";
@@ -46,6 +48,7 @@ const char* const kCreateTables[] = {
 
 struct Present {
   bool schema = false;
+  bool usable = false;  // The schema, by this database user.
   bool requests = false;
   bool rest = false;
   bool Has(OwnTables tables) const { return requests && (rest || tables == OwnTables::kRequests); }
@@ -61,6 +64,16 @@ absl::Status CannotCreate(const std::string& shard, OwnTables tables) {
                                 " and which the database user may not create; run `quarryctl init-shard` with a user who "
                                 "may, and grant SELECT, INSERT, UPDATE and DELETE on them to this one"),
                    {{"shard", shard}});
+}
+
+absl::Status CannotUse(const std::string& shard, OwnTables tables) {
+  const bool all = tables == OwnTables::kAll;
+  return MakeError(absl::StatusCode::kFailedPrecondition, all ? reason::kTwoPhaseUnavailable : reason::kPermissionDenied,
+                   absl::StrCat("shard ", shard, ": ",
+                                all ? "transactions over several shards and locks" : "writes with a request_id",
+                                " need tables of schema quarry, which the database user may not use; grant it USAGE on the "
+                                "schema, and SELECT, INSERT, UPDATE and DELETE on all its tables"),
+                   {{"shard", shard}, {"setting", "privileges"}});
 }
 
 Async<absl::Status> RunOne(const std::string& shard, Connection* connection, BatchPtr batch, absl::Time deadline) {
@@ -97,10 +110,10 @@ Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadli
   const auto look = std::make_shared<Batch>();
   look->commands.push_back(Plain(kLook));
   const absl::Status looked = co_await RunOne(shard, connection.get(), look, deadline);
-  if (NotAllowed(looked)) co_return CannotCreate(shard, tables);
   if (!looked.ok()) co_return looked;
   const Row& row = look->results[0].result.batch.rows[0];
-  const Present present = {row[0].bool_value(), row[1].bool_value(), row[2].bool_value()};
+  const Present present = {row[0].bool_value(), row[1].bool_value(), row[2].bool_value(), row[3].bool_value()};
+  if (!present.usable) co_return CannotUse(shard, tables);
   if (!present.Has(tables)) {
     const absl::Status created = co_await Create(shard, connection.get(), present, tables, deadline);
     if (!created.ok()) co_return created;
@@ -111,6 +124,12 @@ Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadli
   }
   core.tables_ready = core.tables_ready || present.rest || !present.Has(tables);
   co_return absl::OkStatus();
+}
+
+void ForgetTables(Core& core) {
+  core.tables_ready = false;
+  core.requests_ready = false;
+  core.two_phase_checked = false;
 }
 
 absl::Status TablesMissing(const std::string& shard) {
@@ -128,9 +147,7 @@ std::string Quoted(std::string_view text) {
 absl::Status Explained(Core& core, const absl::Status& status) {
   const std::string state = DetailOf(status).facts["sqlstate"];
   if (state == "42P01" || state == "3F000") {
-    core.tables_ready = false;
-    core.requests_ready = false;
-    core.two_phase_checked = false;
+    ForgetTables(core);
     return TablesMissing(core.options.shard);
   }
   if (state == "55000" || absl::IsPermissionDenied(status)) core.two_phase_checked = false;

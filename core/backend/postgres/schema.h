@@ -16,8 +16,11 @@ enum class OwnTables { kRequests, kAll };
 
 // Creates what is missing, all of it; safe when several gateways do so at once. OK at once when the tables asked for are
 // there. On a connection of its own, so it may be called by one who holds a session. kFailedPrecondition when the
-// database user may not create them: PERMISSION_DENIED for kRequests, TWO_PHASE_UNAVAILABLE for kAll.
+// database user may not create them, or not use their schema: PERMISSION_DENIED for kRequests, TWO_PHASE_UNAVAILABLE for kAll.
 Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadline);
+
+// What is known of the tables and of the server's fitness is looked at again.
+void ForgetTables(Core& core);
 
 // For an SQLSTATE that says that a table of ours is gone.
 absl::Status TablesMissing(const std::string& shard);

@@ -117,8 +117,7 @@ Async<absl::Status> PostgresTwoPhase::Run(Core& core, BatchPtr batch, const Call
   if (status.ok() || state == "42704" || state == "55000" || absl::IsAborted(status)) co_return status;
   main_.two_phase_checked = false;
   if (state != "42P01" && state != "3F000") co_return status;
-  main_.tables_ready = false;
-  main_.requests_ready = false;
+  ForgetTables(main_);
   co_return TablesMissing(core.options.shard);
 }
 
@@ -131,6 +130,7 @@ Async<absl::StatusOr<std::vector<Row>>> PostgresTwoPhase::Ask(Core& core, std::s
 }
 
 Async<absl::Status> PostgresTwoPhase::Init(const CallContext& ctx) {
+  ForgetTables(main_);  // Who asks has changed something, or doubts it.
   const absl::Status ready = co_await EnsureTables(main_, OwnTables::kAll, ctx.deadline);
   co_return ready;
 }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/epoll_loop.h"
 #include "core/base/gather.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/postgres/postgres_cluster.h"
 #include "tests/support/status_matchers.h"
@@ -298,6 +299,37 @@ TEST_F(PostgresBackendTest, AGuardedWriteWithoutTheRightToCreateSaysWhatIsMissin
   task.guard.reset();
   EXPECT_THAT(RunOn(loop_, limited->Execute(task, ctx)), IsOk());
   Schema("DROP OWNED BY plain; DROP ROLE plain");
+}
+
+TEST_F(PostgresBackendTest, ARightThatIsMissingIsToldWithItsObject) {
+  Schema("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN");
+  const CallContext ctx = Within(absl::Seconds(20));
+  ASSERT_THAT(RunOn(loop_, backend_->two_phase().Init(ctx)), IsOk());
+  options_.conninfo += " user=stranger";
+  const auto limited = MakePostgresBackend(loop_, options_);
+  Task task = OneStep(Sql("INSERT INTO t VALUES (1)", {}, true));
+  const absl::StatusOr<TaskResult> refused = RunOn(loop_, limited->Execute(task, ctx));
+  EXPECT_THAT(refused, HasReason(reason::kPermissionDenied));
+  EXPECT_THAT(std::string(refused.status().message()), testing::HasSubstr("permission denied for table t;"));
+
+  Schema("GRANT ALL ON t TO stranger");
+  task.guard = RequestGuard{"018f3a70-0000-7000-8000-000000000001", 1};
+  const std::string unusable(RunOn(loop_, limited->Execute(task, ctx)).status().message());
+  EXPECT_THAT(unusable, testing::HasSubstr("grant it USAGE on the schema"));
+  EXPECT_THAT(unusable, testing::Not(testing::HasSubstr("does not exist"))) << "the table is there";
+  Schema("GRANT USAGE ON SCHEMA quarry TO stranger");
+  EXPECT_THAT(std::string(RunOn(loop_, limited->Execute(task, ctx)).status().message()),
+              testing::HasSubstr("permission denied for table requests;"));
+  Schema("DROP OWNED BY stranger; DROP ROLE stranger");
+}
+
+TEST_F(PostgresBackendTest, WhatATriggerSaysOfRightsIsNotPassedOn) {
+  Schema("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+         "$$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'not for ' || NEW.note; END $$; "
+         "CREATE TRIGGER refuse BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION refuse()");
+  const absl::StatusOr<TaskResult> refused = Execute(OneStep(Sql("INSERT INTO t VALUES (1, 0, 'secret')", {}, true)));
+  EXPECT_THAT(refused, HasReason(reason::kPermissionDenied));
+  EXPECT_THAT(std::string(refused.status().message()), testing::Not(testing::HasSubstr("secret")));
 }
 
 TEST_F(PostgresBackendTest, ForgetsRequestIdsThatAreOldEnough) {

@@ -166,6 +166,27 @@ TEST_F(PostgresTwoPhaseTest, TheDocumentedSqlIsAllThatAUserWithoutRightsToCreate
   EXPECT_EQ(cluster_->QueryOne("made", columns).value_or("failed"), documented);
 }
 
+TEST_F(PostgresTwoPhaseTest, AskingAgainTellsOfRightsThatWereTakenSince) {
+  Schema("DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; GRANT ALL ON t TO app");
+  Schema(DocumentedSql());
+  options_.conninfo = absl::StrCat(options_.conninfo, " user=app");
+  Open();
+  Init();
+  ASSERT_THAT(Check(), IsOk());
+  const CallContext ctx = Within(absl::Seconds(20));
+  Schema("REVOKE UPDATE ON quarry.locks FROM app");
+  ASSERT_THAT(RunOn(loop_, backend_->two_phase().Init(ctx)), IsOk());
+  ExpectUnfit("privileges", "grant it");
+  Schema("GRANT UPDATE ON quarry.locks TO app");
+  ASSERT_THAT(Check(), IsOk());
+  Schema("REVOKE USAGE ON SCHEMA quarry FROM app");
+  for (int call = 0; call < 2; ++call) {
+    const absl::Status unusable = RunOn(loop_, backend_->two_phase().Init(ctx));
+    EXPECT_THAT(unusable, HasReason(reason::kTwoPhaseUnavailable)) << call;
+    EXPECT_THAT(std::string(unusable.message()), HasSubstr("grant it USAGE on the schema")) << call;
+  }
+}
+
 TEST_F(PostgresTwoPhaseTest, CreatesEachOfItsTables) {
   Init();
   for (const char* table : {"requests", "txn_decision", "txn_part", "locks", "lock_fence"}) {
