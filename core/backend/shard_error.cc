@@ -9,7 +9,9 @@ namespace quarry {
 absl::Status OnShard(const absl::Status& status, const std::string& shard) {
   if (status.ok() || absl::IsInvalidArgument(status)) return WithFact(status, "shard", shard);
   const std::string message(status.message());
-  if (absl::StrContains(message, absl::StrCat("shard ", shard))) return WithFact(status, "shard", shard);
+  // One that begins with another shard came through this one, and blames that.
+  const bool named = absl::StartsWith(message, "shard ") || absl::StrContains(message, absl::StrCat("shard ", shard));
+  if (named) return WithFact(status, "shard", shard);
   return WithFact(WithMessage(status, absl::StrCat("shard ", shard, ": ", message)), "shard", shard);
 }
 
