@@ -131,11 +131,14 @@ class WholeCheck {
     std::map<std::string, std::string> first_by_database;
     for (const ShardConfig& shard : config_.shards) {
       const bool sqlite = shard.dialect == Dialect::kSqlite;
-      const std::string database = sqlite ? shard.path : shard.primary.conninfo;
-      if (database.empty()) continue;
-      const auto [found, added] = first_by_database.emplace(database, shard.name);
-      if (added) continue;
-      const std::string what = absl::StrCat("is the database of shard ", found->second, " too; each shard needs its own");
+      std::string other;
+      for (const std::string& database : sqlite ? std::vector<std::string>{shard.path} : shard.primary.databases) {
+        if (database.empty()) continue;
+        const auto [found, added] = first_by_database.emplace(database, shard.name);
+        if (!added && found->second != shard.name) other = found->second;
+      }
+      if (other.empty()) continue;
+      const std::string what = absl::StrCat("is the database of shard ", other, " too; each shard needs its own");
       if (sqlite) {
         Add({"shards", shard.name, "sqlite", "file"}, what);
       } else {

@@ -37,7 +37,8 @@ void CheckSettingSections(const ConfigNode& root, const std::vector<ConfigSettin
   }
 }
 
-Config ReadTree(const ConfigNode& root, const std::string& file_name, ConfigReport& report) {
+Config ReadTree(const ConfigNode& root, const std::string& file_name, const ConfigOptions& options,
+                ConfigReport& report) {
   Config config;
   config.file = file_name;
   if (!CheckSection(root, "", "", report)) return config;
@@ -47,7 +48,7 @@ Config ReadTree(const ConfigNode& root, const std::string& file_name, ConfigRepo
     const ConfigNode* node = FindPath(root, setting.path);
     if (node != nullptr) ReadSetting(setting, *node, report);
   }
-  ReadShards(root, config, report);
+  ReadShards(root, options.environment, config, report);
   ReadResolvers(root, config, report);
   ReadPlugins(root, config, report);
   ReadPeers(root, config, report);
@@ -78,7 +79,7 @@ absl::StatusOr<Config> ParseConfig(std::string_view yaml, const std::string& fil
     ApplyOverrides(options, root, report);
     Interpolate(options, root, report);
   }
-  Config config = ReadTree(root, file_name, report);
+  Config config = ReadTree(root, file_name, options, report);
   if (!report.empty()) return report.ToStatus();
   return config;
 }

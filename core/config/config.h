@@ -51,6 +51,8 @@ struct PostgresEndpoint {
   std::string conninfo;  // As libpq takes it; holds secrets.
   std::string shown;     // The same with passwords as "***".
   std::string address;   // "host:port/database", for people.
+  // The same of each of its hosts, in one form however it is written: two that share one lead to the same database.
+  std::vector<std::string> databases;
 };
 
 struct ShardConfig {
@@ -160,7 +162,7 @@ struct Config {
 
 struct ConfigOptions {
   std::vector<std::string> overrides;              // "limits.batch_items=10", as --set gives them.
-  std::map<std::string, std::string> environment;  // Only QUARRY_* overrides; every variable for ${env:X}.
+  std::map<std::string, std::string> environment;  // Only QUARRY_* overrides; every variable for ${env:X} and for libpq's.
   std::vector<std::string> environment_ignored;    // QUARRY_* variables that mean something else.
   // The bytes of a file of at most `bytes_max`; null: the file system.
   std::function<absl::StatusOr<std::string>(const std::string& path, size_t bytes_max)> read_file;

@@ -218,18 +218,52 @@ absl::Status CheckPorts(const Parameters& parameters) {
   return absl::OkStatus();
 }
 
-std::string Address(const Parameters& parameters) {
-  const auto get = [&parameters](const char* name, const std::string& otherwise) {
-    const auto found = parameters.find(name);
-    return found == parameters.end() || found->second.empty() ? otherwise : found->second;
-  };
-  const std::string host = get("host", get("hostaddr", "local socket"));
-  return absl::StrCat(host, ":", get("port", "5432"), "/", get("dbname", get("user", "")));
-}
+// Where it leads, as libpq fills in what a connection string leaves out.
+class Target {
+ public:
+  Target(const Parameters& parameters, const std::map<std::string, std::string>& environment)
+      : parameters_(parameters), environment_(environment) {}
+
+  // For people: a host by its name.
+  std::string Address() const {
+    const std::string address = Get("hostaddr", "PGHOSTADDR", kLocalSocket);
+    return absl::StrCat(Get("host", "PGHOST", address), ":", Get("port", "PGPORT", kPort), "/", Database());
+  }
+
+  std::vector<std::string> Databases() const {
+    const std::string by_name = Get("host", "PGHOST", kLocalSocket);
+    const std::vector<std::string> hosts = absl::StrSplit(Get("hostaddr", "PGHOSTADDR", by_name), ',');
+    const std::vector<std::string> ports = absl::StrSplit(Get("port", "PGPORT", kPort), ',');
+    std::vector<std::string> databases;
+    for (size_t i = 0; i < hosts.size(); ++i) {
+      const std::string& port = ports[i < ports.size() ? i : 0];
+      const bool folder = absl::StartsWith(hosts[i], "/");
+      databases.push_back(absl::StrCat(hosts[i].empty() ? kLocalSocket : folder ? hosts[i] : absl::AsciiStrToLower(hosts[i]),
+                                       ":", port.empty() ? kPort : port, "/", Database()));
+    }
+    return databases;
+  }
+
+ private:
+  static constexpr char kLocalSocket[] = "local socket";
+  static constexpr char kPort[] = "5432";
+
+  std::string Get(const char* name, const char* variable, const std::string& otherwise) const {
+    const auto given = parameters_.find(name);
+    if (given != parameters_.end() && !given->second.empty()) return given->second;
+    const auto set = environment_.find(variable);
+    return set == environment_.end() || set->second.empty() ? otherwise : set->second;
+  }
+  std::string Database() const { return Get("dbname", "PGDATABASE", Get("user", "PGUSER", "")); }
+
+  const Parameters& parameters_;
+  const std::map<std::string, std::string>& environment_;
+};
 
 }  // namespace
 
-absl::StatusOr<PostgresEndpoint> ParseConninfo(const std::string& text) {
+absl::StatusOr<PostgresEndpoint> ParseConninfo(const std::string& text,
+                                               const std::map<std::string, std::string>& environment) {
   const bool uri = absl::StartsWith(text, "postgresql://") || absl::StartsWith(text, "postgres://");
   PostgresEndpoint endpoint;
   if (!uri && absl::StrContains(text, "://")) {
@@ -240,7 +274,9 @@ absl::StatusOr<PostgresEndpoint> ParseConninfo(const std::string& text) {
                           uri ? ParseUri(text, endpoint.shown) : ParseWords(text, endpoint.shown));
   QUARRY_RETURN_IF_ERROR(CheckPorts(parameters));
   endpoint.conninfo = text;
-  endpoint.address = Address(parameters);
+  const Target target(parameters, environment);
+  endpoint.address = target.Address();
+  endpoint.databases = target.Databases();
   return endpoint;
 }
 

@@ -44,10 +44,13 @@ std::vector<std::string> ReadTexts(const ConfigNode& node, const std::string& pa
   return texts;
 }
 
-std::optional<PostgresEndpoint> ReadEndpoint(const ConfigNode& node, const std::string& path, ConfigReport& report) {
+using Environment = std::map<std::string, std::string>;
+
+std::optional<PostgresEndpoint> ReadEndpoint(const ConfigNode& node, const std::string& path, const Environment& environment,
+                                             ConfigReport& report) {
   const std::optional<std::string> text = ReadText(node, path, report);
   if (!text.has_value()) return std::nullopt;
-  absl::StatusOr<PostgresEndpoint> endpoint = ParseConninfo(*text);
+  absl::StatusOr<PostgresEndpoint> endpoint = ParseConninfo(*text, environment);
   if (endpoint.ok()) return *std::move(endpoint);
   report.Add(node.at, path, std::string(endpoint.status().message()));
   return std::nullopt;
@@ -73,12 +76,13 @@ void ReadSqlite(const ConfigNode& node, const std::string& path, const std::stri
   shard.path = full.lexically_normal().string();
 }
 
-void ReadPostgres(const ConfigNode& node, const std::string& path, ShardConfig& shard, ConfigReport& report) {
+void ReadPostgres(const ConfigNode& node, const std::string& path, const Environment& environment, ShardConfig& shard,
+                  ConfigReport& report) {
   shard.dialect = Dialect::kPostgres;
   if (!CheckSection(node, path, "shards.<name>.postgres", report)) return;
   if (const ConfigNode* primary = node.Find("primary"); primary == nullptr) {
     report.Add(node.at, path, "needs a primary");
-  } else if (std::optional<PostgresEndpoint> endpoint = ReadEndpoint(*primary, path + ".primary", report)) {
+  } else if (std::optional<PostgresEndpoint> endpoint = ReadEndpoint(*primary, path + ".primary", environment, report)) {
     shard.primary = *std::move(endpoint);
   }
   const ConfigNode* replicas = node.Find("replicas");
@@ -89,22 +93,22 @@ void ReadPostgres(const ConfigNode& node, const std::string& path, ShardConfig& 
   }
   for (size_t i = 0; i < replicas->items.size(); ++i) {
     std::optional<PostgresEndpoint> endpoint =
-        ReadEndpoint(replicas->items[i], absl::StrCat(path, ".replicas[", i, "]"), report);
+        ReadEndpoint(replicas->items[i], absl::StrCat(path, ".replicas[", i, "]"), environment, report);
     if (endpoint.has_value()) shard.replicas.push_back(*std::move(endpoint));
   }
 }
 
-void ReadShard(const ConfigNode& node, const std::string& path, const Config& config, ShardConfig& shard,
-               ConfigReport& report) {
+void ReadShard(const ConfigNode& node, const std::string& path, const std::string& data_dir, const Environment& environment,
+               ShardConfig& shard, ConfigReport& report) {
   if (!CheckSection(node, path, "shards.<name>", report)) return;
   const ConfigNode* sqlite = node.Find("sqlite");
   const ConfigNode* postgres = node.Find("postgres");
   if ((sqlite == nullptr) == (postgres == nullptr)) {
     report.Add(node.at, path, "needs one of sqlite and postgres");
   } else if (sqlite != nullptr) {
-    ReadSqlite(*sqlite, path + ".sqlite", config.data_dir, shard, report);
+    ReadSqlite(*sqlite, path + ".sqlite", data_dir, shard, report);
   } else {
-    ReadPostgres(*postgres, path + ".postgres", shard, report);
+    ReadPostgres(*postgres, path + ".postgres", environment, shard, report);
   }
   const ConfigNode* pool = node.Find("pool");
   if (pool == nullptr || !CheckSection(*pool, path + ".pool", "shards.<name>.pool", report)) return;
@@ -311,7 +315,8 @@ bool CheckSection(const ConfigNode& node, const std::string& path, const std::st
   return true;
 }
 
-void ReadShards(const ConfigNode& root, Config& config, ConfigReport& report) {
+void ReadShards(const ConfigNode& root, const std::map<std::string, std::string>& environment, Config& config,
+                ConfigReport& report) {
   const ConfigNode* shards = NamedSection(root, "shards", report);
   if (shards == nullptr) return;
   for (size_t i = 0; i < shards->items.size(); ++i) {
@@ -321,7 +326,7 @@ void ReadShards(const ConfigNode& root, Config& config, ConfigReport& report) {
     ShardConfig shard;
     shard.name = key.name;
     shard.pool = config.pools;
-    ReadShard(shards->items[i], path, config, shard, report);
+    ReadShard(shards->items[i], path, config.data_dir, environment, shard, report);
     config.shards.push_back(std::move(shard));
   }
 }

@@ -1,6 +1,7 @@
 // Reads the sections of the tree that hold named things. Mistakes go to the report; what is read so far stays.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,9 @@ namespace quarry {
 // False, with a violation, when `node` is no section. Unknown keys, by the schema's `pattern`, are reported.
 bool CheckSection(const ConfigNode& node, const std::string& path, const std::string& pattern, ConfigReport& report);
 
-// Needs data_dir and pools read before.
-void ReadShards(const ConfigNode& root, Config& config, ConfigReport& report);
+// Needs data_dir and pools read before. `environment` has what connection strings leave out.
+void ReadShards(const ConfigNode& root, const std::map<std::string, std::string>& environment, Config& config,
+                ConfigReport& report);
 void ReadResolvers(const ConfigNode& root, Config& config, ConfigReport& report);
 void ReadPlugins(const ConfigNode& root, Config& config, ConfigReport& report);
 void ReadPeers(const ConfigNode& root, Config& config, ConfigReport& report);

@@ -168,6 +168,19 @@ tables:
               HasSubstr("\nquarry.yaml:14:27 tables.orders.kee: unknown key (did you mean \"key\"?)\n"));
 }
 
+TEST(ParseConfigTest, RefusesOneDatabaseForTwoShardsHoweverItIsWritten) {
+  ConfigOptions options = WithoutFiles();
+  options.environment = {{"PGPORT", "17502"}};
+  EXPECT_THAT(Mistakes(Parse(R"(shards:
+  s0: {postgres: {primary: "postgresql://shop:x@127.0.0.1:17502/shop"}}
+  s1: {postgres: {primary: "host=127.0.0.1 port=17502 dbname=shop user=other"}}
+  s2: {postgres: {primary: "host=127.0.0.1 port=17503 dbname=shop user=shop"}}
+  s3: {postgres: {primary: "host=db7,127.0.0.1 dbname=shop"}}
+)", options)),
+              ElementsAre(StartsWith("quarry.yaml:3:28 shards.s1.postgres.primary: is the database of shard s0 too"),
+                          StartsWith("quarry.yaml:5:28 shards.s3.postgres.primary: is the database of shard s0 too")));
+}
+
 TEST(ParseConfigTest, RefusesRepeatedKeys) {
   EXPECT_THAT(Mistakes(Parse("shards:\n  s0: {sqlite: {file: a}}\n  s0: {sqlite: {file: b}}\n")),
               ElementsAre("quarry.yaml:3:3 shards.s0: the key is given twice; first in line 2"));

@@ -40,6 +40,26 @@ TEST(ParseConninfoTest, KnowsTheAddressAndHidesPasswords) {
   }
 }
 
+TEST(ParseConninfoTest, TakesWhatIsLeftOutFromTheEnvironmentAsLibpqDoes) {
+  const std::map<std::string, std::string> environment = {
+      {"PGHOST", "db9"}, {"PGPORT", "17502"}, {"PGDATABASE", "shop9"}, {"PGUSER", "app9"}};
+  EXPECT_EQ(ParseConninfo("dbname=shop0", environment)->address, "db9:17502/shop0");
+  EXPECT_EQ(ParseConninfo("postgresql://db1/", environment)->address, "db1:17502/shop9");
+  EXPECT_EQ(ParseConninfo("host=db1 port=5433 dbname=shop", environment)->address, "db1:5433/shop");
+  EXPECT_EQ(ParseConninfo("port=5433", {{"PGUSER", "app9"}})->address, "local socket:5433/app9");
+  EXPECT_EQ(ParseConninfo("port=5433", {{"PGHOSTADDR", "10.0.0.1"}})->address, "10.0.0.1:5433/");
+}
+
+TEST(ParseConninfoTest, TellsEachDatabaseInOneForm) {
+  const auto databases = [](const char* text) { return ParseConninfo(text)->databases; };
+  EXPECT_EQ(databases("postgresql://shop:x@DB1:17502/shop"), databases("user=other host=db1 port=17502 dbname=shop"));
+  EXPECT_EQ(databases("postgresql://db1/shop"), databases("host=db1 port=5432 dbname=shop sslmode=require"));
+  EXPECT_EQ(databases("host=db1 hostaddr=10.0.0.1 dbname=shop"), databases("hostaddr=10.0.0.1 dbname=shop"));
+  EXPECT_EQ(databases("postgresql://a:1,b/s"), (std::vector<std::string>{"a:1/s", "b:5432/s"}));
+  EXPECT_EQ(databases("host=a,b port=7 dbname=s"), (std::vector<std::string>{"a:7/s", "b:7/s"}));
+  EXPECT_NE(databases("host=/Run dbname=s"), databases("host=/run dbname=s"));
+}
+
 TEST(ParseConninfoTest, RefusesWhatLibpqWouldAndNeverQuotesIt) {
   for (const char* text : {"", "   ", "host", "s3cret", "host=db1 s3cret", "host=db1 pasword=s3cret", "host=db1 port=0",
                            "host=db1 port=x", "host=a,b port=1,2,3", "mysql://root:s3cret@db/x",
