@@ -21,7 +21,6 @@
 #include "absl/synchronization/mutex.h"
 #include "core/base/error.h"
 #include "core/base/failpoint.h"
-#include "core/base/status_macros.h"
 #include "grpc/support/log.h"
 #include "nlohmann/json.hpp"
 #include "server/wiring/gateway.h"
@@ -45,6 +44,7 @@ quarry::ConfigOptions OptionsOf(const Flags& flags) {
   quarry::ConfigOptions options;
   options.overrides = flags.set;
   options.environment = quarry::ProcessEnvironment();
+  options.registry = quarry::MakeResolverRegistry;
   // Read elsewhere: by the flags below, by clients, by ./dev, by tests.
   options.environment_ignored = {"QUARRY_CONFIG",      "QUARRY_ADDRESS",       "QUARRY_HTTP",
                                  "QUARRY_JOBS",        "QUARRY_SKIP_INSTALL",  "QUARRY_SEED",
@@ -60,15 +60,8 @@ absl::StatusOr<quarry::Config> LoadChecked(const Flags& flags) {
                                             ": name a configuration with --config, or start the sample shop with "
                                             "quarryd run --quickstart data"));
   }
-  absl::StatusOr<quarry::Config> config = flags.quickstart.empty()
-                                              ? quarry::LoadConfig(flags.config, OptionsOf(flags))
-                                              : quarry::QuickstartConfig(flags.quickstart, OptionsOf(flags));
-  if (!config.ok()) return config;
-  // Plug-ins and resolvers are part of what can be wrong.
-  QUARRY_ASSIGN_OR_RETURN(const std::unique_ptr<quarry::ResolverRegistry> registry,
-                          quarry::MakeResolverRegistry(*config));
-  QUARRY_RETURN_IF_ERROR(quarry::BuildResolvers(*config, *registry).status());
-  return config;
+  return flags.quickstart.empty() ? quarry::LoadConfig(flags.config, OptionsOf(flags))
+                                  : quarry::QuickstartConfig(flags.quickstart, OptionsOf(flags));
 }
 
 int Fail(const absl::Status& status, int exit_code) {

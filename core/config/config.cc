@@ -54,6 +54,7 @@ Config ReadTree(const ConfigNode& root, const std::string& file_name, const Conf
   ReadPeers(root, config, report);
   ReadTables(root, config, report);
   CheckWhole(root, config, report);
+  CheckResolvers(root, config, options, report);
   return config;
 }
 

@@ -166,6 +166,8 @@ struct ConfigOptions {
   std::vector<std::string> environment_ignored;    // QUARRY_* variables that mean something else.
   // The bytes of a file of at most `bytes_max`; null: the file system.
   std::function<absl::StatusOr<std::string>(const std::string& path, size_t bytes_max)> read_file;
+  // The types of resolvers, plug-ins included, by which resolvers are checked with all else; null: they are not.
+  std::function<absl::StatusOr<std::unique_ptr<ResolverRegistry>>(const Config& config)> registry;
 };
 
 // The variables of this process.

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/config/config.h"
+#include "core/config/sections.h"
 #include "core/config/tree.h"
 
 namespace quarry {
@@ -44,13 +46,12 @@ void AddViolations(const ResolverConfig& resolver, const absl::Status& status, C
   }
 }
 
-}  // namespace
+using Resolvers = std::map<std::string, std::shared_ptr<const Resolver>, std::less<>>;
 
-absl::StatusOr<std::map<std::string, std::shared_ptr<const Resolver>, std::less<>>> BuildResolvers(
-    const Config& config, const ResolverRegistry& registry,
-    const std::map<std::string, std::vector<ColumnType>>& key_types) {
-  ConfigReport report;
-  std::map<std::string, std::shared_ptr<const Resolver>, std::less<>> resolvers;
+// Those without a mistake.
+Resolvers Build(const Config& config, const ResolverRegistry& registry,
+                const std::map<std::string, std::vector<ColumnType>>& key_types, ConfigReport& report) {
+  Resolvers resolvers;
   for (const ResolverConfig& resolver : config.resolvers) {
     absl::StatusOr<std::shared_ptr<const Resolver>> made = registry.Make(SpecOf(config, resolver, key_types));
     if (made.ok()) {
@@ -59,8 +60,43 @@ absl::StatusOr<std::map<std::string, std::shared_ptr<const Resolver>, std::less<
       AddViolations(resolver, made.status(), report);
     }
   }
+  return resolvers;
+}
+
+// A section of the file that is there and is no map, or no list: what it would have named is not known.
+bool Unreadable(const ConfigNode& root, const char* section, bool list) {
+  const ConfigNode* node = root.Find(section);
+  return node != nullptr && !node->is_null() && !(list ? node->is_list() : node->is_map());
+}
+
+}  // namespace
+
+absl::StatusOr<Resolvers> BuildResolvers(const Config& config, const ResolverRegistry& registry,
+                                         const std::map<std::string, std::vector<ColumnType>>& key_types) {
+  ConfigReport report;
+  Resolvers resolvers = Build(config, registry, key_types, report);
   if (!report.empty()) return report.ToStatus();
   return resolvers;
+}
+
+void CheckResolvers(const ConfigNode& root, const Config& config, const ConfigOptions& options, ConfigReport& report) {
+  if (!options.registry || Unreadable(root, "plugins", /*list=*/true)) return;
+  const absl::StatusOr<std::unique_ptr<ResolverRegistry>> registry = options.registry(config);
+  if (!registry.ok()) {
+    const ConfigNode* plugins = root.Find("plugins");
+    report.Add(plugins == nullptr ? ConfigPosition() : plugins->at, "plugins", std::string(registry.status().message()));
+    return;
+  }
+  Config judged = config;
+  const auto untyped = [](const ResolverConfig& resolver) { return resolver.type.empty(); };
+  // Those are reported already, and without shards there is nothing that a resolver could name.
+  if (!report.empty()) {
+    judged.resolvers.erase(std::remove_if(judged.resolvers.begin(), judged.resolvers.end(), untyped), judged.resolvers.end());
+  }
+  if (config.shards.empty()) judged.resolvers.clear();
+  ConfigReport own;
+  Build(judged, **registry, {}, own);
+  report.Merge(own);
 }
 
 }  // namespace quarry

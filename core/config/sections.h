@@ -25,6 +25,10 @@ void ReadTables(const ConfigNode& root, Config& config, ConfigReport& report);
 // Fills in the resolvers of co-located tables.
 void CheckWhole(const ConfigNode& root, Config& config, ConfigReport& report);
 
+// The options of the resolvers, by the types that `options` tells; nothing where it tells none. What follows from another mistake,
+// such as a section that could not be read, is not reported.
+void CheckResolvers(const ConfigNode& root, const Config& config, const ConfigOptions& options, ConfigReport& report);
+
 // A name for shards, resolvers and the deployment: letters, digits, "_" and "-", at most 63, a letter or digit first.
 bool IsPlainName(const std::string& name);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <map>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -236,6 +237,14 @@ ConfigNode& ConfigNode::Child(const std::string& key, const ConfigPosition& posi
 void ConfigReport::Add(const ConfigPosition& at, const std::string& path, const std::string& what) {
   const std::string place = ToString(at);
   violations_.push_back({path.empty() || place.empty() ? place + path : absl::StrCat(place, " ", path), what});
+}
+
+void ConfigReport::Merge(const ConfigReport& other) {
+  std::set<std::string> told;
+  for (const FieldViolation& violation : violations_) told.insert(violation.field);
+  for (const FieldViolation& violation : other.violations_) {
+    if (told.count(violation.field) == 0) violations_.push_back(violation);
+  }
 }
 
 absl::Status ConfigReport::ToStatus() const {

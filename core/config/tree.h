@@ -39,6 +39,8 @@ struct ConfigNode {
 class ConfigReport {
  public:
   void Add(const ConfigPosition& at, const std::string& path, const std::string& what);
+  // Those of `other`, without what is found at the same place already.
+  void Merge(const ConfigReport& other);
   bool empty() const { return violations_.empty(); }
   // OK when nothing was found.
   absl::Status ToStatus() const;

@@ -6,6 +6,8 @@ namespace quarry {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
 
 // Answers its first shard, whatever the key.
 class FirstShardResolver final : public Resolver {
@@ -83,6 +85,53 @@ TEST(BuildResolversTest, RefusesAnUnknownTypeAtItsPlace) {
   const auto resolvers = BuildResolvers(config, ResolverRegistry());
   EXPECT_THAT(resolvers, StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(DetailOf(resolvers.status()).violations.at(0).field, ::testing::StartsWith("quarry.yaml:6:"));
+}
+
+ConfigOptions Builtin() {
+  ConfigOptions options = WithoutFiles();
+  options.registry = [](const Config&) -> absl::StatusOr<std::unique_ptr<ResolverRegistry>> {
+    auto registry = std::make_unique<ResolverRegistry>();
+    RegisterBuiltinResolvers(*registry);
+    return registry;
+  };
+  return options;
+}
+
+TEST(CheckResolversTest, ReportsResolversBesideAllOtherMistakes) {
+  const auto config = Parse(R"(shards:
+  s0: {sqlite: {file: a}}
+  s1: {sqlite: {fil: b}}
+loops: many
+resolvers:
+  by_hash: {type: hash, modulus: none}
+  by_range: {type: range, ranges: [{to: 5, shard: s0}, {from: 5, shard: s9}]}
+  untyped: {modulus: 2}
+  mistyped: {type: hsh}
+  unset: {type: hash, modulus: "${env:MODULUS}"}
+tables:
+  t: {kind: sharded, key: a, resolver: by_hsh}
+)", Builtin());
+  EXPECT_THAT(Mistakes(config),
+              UnorderedElementsAre(StartsWith("quarry.yaml:3:17 shards.s1.sqlite.fil: unknown key"),
+                                   StartsWith("quarry.yaml:3:16 shards.s1.sqlite: needs a file"),
+                                   StartsWith("quarry.yaml:4:8 loops: expects"),
+                                   StartsWith("quarry.yaml:6:34 resolvers.by_hash.modulus: "),
+                                   StartsWith("quarry.yaml:7:73 resolvers.by_range.ranges[1].shard: "),
+                                   StartsWith("quarry.yaml:8:12 resolvers.untyped: needs a type"),
+                                   StartsWith("quarry.yaml:9:20 resolvers.mistyped.type: there is no resolver of type"),
+                                   StartsWith("quarry.yaml:10:32 resolvers.unset.modulus: environment variable MODULUS"),
+                                   StartsWith("quarry.yaml:12:40 tables.t.resolver: no resolver is named")));
+}
+
+TEST(CheckResolversTest, SaysNothingThatFollowsFromAnotherMistake) {
+  const std::string by_hash = "resolvers: {r: {type: hash, modulus: 2}}\ntables: {t: {kind: sharded, key: a, resolver: r}}\n";
+  EXPECT_THAT(Mistakes(Parse("shards: 5\n" + by_hash, Builtin())), ElementsAre(StartsWith("quarry.yaml:1:9 shards: ")));
+  EXPECT_THAT(Mistakes(Parse("shards: {s0: {sqlite: {file: a}}}\nplugins: x\nresolvers: {r: {type: own}}\n", Builtin())),
+              ElementsAre(StartsWith("quarry.yaml:2:10 plugins: ")));
+  ConfigOptions refusing = WithoutFiles();
+  refusing.registry = [](const Config&) { return absl::InvalidArgumentError("cannot load own.so"); };
+  EXPECT_THAT(Mistakes(Parse("shards: {s0: {sqlite: {file: a}}}\nplugins: [own.so]\nresolvers: {r: {type: own}}\n", refusing)),
+              ElementsAre("quarry.yaml:2:10 plugins: cannot load own.so"));
 }
 
 }  // namespace
