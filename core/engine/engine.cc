@@ -262,7 +262,11 @@ Async<absl::StatusOr<TaskResult>> Engine::RunTask(const Task& task, const std::s
   } else {
     result = co_await transactions_.Execute(transaction_id, task, ctx);
   }
-  if (!result.ok()) co_return OnShard(result.status(), now->topology.name(task.shard));
+  const std::string& name = now->topology.name(task.shard);
+  if (!result.ok()) co_return OnShard(result.status(), name);
+  for (StepResult& step : result->steps) {
+    if (!step.status.ok()) step.status = OnShard(step.status, name);
+  }
   co_return result;
 }
 

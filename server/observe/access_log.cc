@@ -10,8 +10,11 @@ namespace quarry {
 namespace {
 
 // What points to the server or its databases rather than to the caller.
-bool IsFault(absl::StatusCode code) {
-  switch (code) {
+bool IsFault(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kFailedPrecondition:
+      return ReasonOf(status) == reason::kSchemaMismatch;
+    case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnknown:
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kResourceExhausted:
@@ -27,7 +30,7 @@ bool IsFault(absl::StatusCode code) {
 }  // namespace
 
 void AccessLog::Write(const AccessEntry& entry) {
-  const bool notable = IsFault(entry.status.code()) || (entry.unary && entry.took > options_.slow);
+  const bool notable = IsFault(entry.status) || (entry.unary && entry.took > options_.slow);
   const spdlog::level::level_enum level = notable ? spdlog::level::warn : spdlog::level::debug;
   if (!logger_->should_log(level)) return;
   logger_->log(level, Line(entry));

@@ -136,7 +136,7 @@ Mapped Map(const ServerError& error) {
   }
   if (absl::StartsWith(state, "23")) return Constraint(error);
   if (state == "25006") {
-    return {Code::kFailedPrecondition, reason::kReadOnly, 
+    return {Code::kFailedPrecondition, reason::kReadOnly,
             "writes are refused: the call, its transaction or the server is read-only; set allow_writes, or begin without read_only"};
   }
   if (IsShutdown(state)) return {Code::kUnavailable, reason::kShardUnavailable, "the database is shutting down or starting"};

@@ -32,5 +32,24 @@ TEST(ShardErrorTest, LeavesTheMessageOfACallersMistake) {
   EXPECT_EQ(OnShard(absl::InvalidArgumentError("a bad value"), "pg0").message(), "a bad value");
 }
 
+TEST(ShardErrorTest, ATableOrColumnThatIsGoneIsNoMistakeOfTheCaller) {
+  for (const std::string state : {"42P01", "42703", "42883"}) {
+    const absl::Status refused =
+        MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidSql, "shard pg0: the SQL is refused: no x", {{"sqlstate", state}});
+    const absl::Status told = OnShard(refused, "pg0");
+    if (state == "42883") {
+      EXPECT_THAT(told, HasReason(reason::kInvalidSql)) << "an operator that a type does not have";
+      continue;
+    }
+    EXPECT_THAT(told, StatusIs(absl::StatusCode::kFailedPrecondition));
+    EXPECT_THAT(told, HasReason(reason::kSchemaMismatch));
+    EXPECT_EQ(told.message(),
+              "shard pg0: its tables have changed since this gateway asked for them (the SQL is refused: no x); finish the "
+              "migration on every shard, then send SIGHUP to the gateways");
+  }
+  const absl::Status gone = MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidSql, "no such table on shard s1");
+  EXPECT_THAT(OnShard(gone, "s1"), HasReason(reason::kSchemaMismatch));
+}
+
 }  // namespace
 }  // namespace quarry
