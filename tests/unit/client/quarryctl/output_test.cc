@@ -44,7 +44,7 @@ TEST(DescribeTest, SaysWhatWhereWhyAndWhatToDo) {
   detail.retry_after = absl::Milliseconds(200);
   const absl::Status status =
       MakeError(absl::StatusCode::kResourceExhausted, "all 4 sessions are in use", detail);
-  EXPECT_EQ(Describe("get orders", status),
+  EXPECT_EQ(Describe("get orders", status, ""),
             "get orders failed: RESOURCE_EXHAUSTED (POOL_EXHAUSTED)\n"
             "  why: all 4 sessions are in use\n"
             "  shard: s2\n"
@@ -56,13 +56,13 @@ TEST(DescribeTest, SaysWhatWhereWhyAndWhatToDo) {
 TEST(DescribeTest, ListsEveryBadField) {
   const absl::Status status =
       InvalidFields({{"totl", "there is no such column"}, {"status", "is too long"}});
-  const std::string text = Describe("insert orders", status);
+  const std::string text = Describe("insert orders", status, "");
   EXPECT_EQ(text,
             "insert orders failed: INVALID_ARGUMENT (INVALID_FIELD)\n"
             "  why: 2 fields are wrong\n"
             "  field totl: there is no such column\n"
             "  field status: is too long\n");
-  EXPECT_EQ(Describe("get orders", InvalidField("key", "is empty")),
+  EXPECT_EQ(Describe("get orders", InvalidField("key", "is empty"), ""),
             "get orders failed: INVALID_ARGUMENT (INVALID_FIELD)\n  why: key: is empty\n");
   EXPECT_EQ(ExitCodeOf(status), kExitInvalid);
 }
