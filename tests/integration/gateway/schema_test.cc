@@ -35,7 +35,7 @@ TEST_P(SchemaTest, TablesAreListedAndDescribed) {
   EXPECT_EQ(customers.primary_key(0), "id");
   ASSERT_EQ(customers.unique_constraints_size(), 1);
   EXPECT_EQ(customers.unique_constraints(0).columns(0), "email");
-  EXPECT_EQ(customers.colocated_with_size(), 3) << "all_types shares its resolver";
+  EXPECT_EQ(customers.colocated_with_size(), 4) << "all_types and stamps share its resolver";
   EXPECT_EQ(customers.shards_size(), shards());
   ASSERT_OK_AND_ASSIGN(const v1::Table orders, client().GetTable("orders"));
   ASSERT_EQ(orders.foreign_keys_size(), 1);
