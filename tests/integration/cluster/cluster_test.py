@@ -282,7 +282,7 @@ class StandbyTest(ClusterTest):
         self.addCleanup(lambda: pair.standby.running() or pair.standby.start())
         code, info = self.refused(cluster.data.Insert, insert, timeout=2)
         # The gateway says so before the caller's own clock does, unless the machine is held up just then.
-        self.assertIn((code, info.reason), ((grpc.StatusCode.UNKNOWN, "WRITE_OUTCOME_UNKNOWN"),
+        self.assertIn((code, info.reason), ((grpc.StatusCode.UNKNOWN, "COMMIT_OUTCOME_UNKNOWN"),
                                             (grpc.StatusCode.DEADLINE_EXCEEDED, "")))
         cluster.data.Insert(insertion(cluster.new_on(1)), timeout=20)  # The others do not wait.
         pair.standby.start()
