@@ -37,6 +37,13 @@ endfunction()
 
 # What every executable of a sanitizer's build is linked with and run under.
 function(quarry_sanitizer_support target)
+  if(QUARRY_SANITIZE MATCHES "address")
+    if(NOT TARGET quarry_asan_leaks)
+      add_library(quarry_asan_leaks OBJECT ${CMAKE_SOURCE_DIR}/tests/support/asan/leaks.cc)
+      target_link_libraries(quarry_asan_leaks PRIVATE quarry_flags)
+    endif()
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:quarry_asan_leaks>)
+  endif()
   if(NOT QUARRY_SANITIZE MATCHES "thread")
     return()
   endif()
