@@ -254,8 +254,9 @@ absl::StatusOr<Planner::Planned> Planner::PlanInsert(const Table& table, const M
   std::vector<size_t> columns;
   std::vector<Value> params;
   Split(std::move(values), 0, columns, params);
-  // A key of several columns that the database makes a part of is known from RETURNING alone.
-  const bool findable = !database_makes_key || table.primary_key().size() == 1;
+  // Of what the database makes for a key, only a number alone is found again without RETURNING.
+  const bool number = table.primary_key().size() == 1 && table.columns()[table.primary_key()[0]].type.kind == TypeKind::kInt64;
+  const bool findable = !database_makes_key || number;
   const bool reads_back = findable && ReadsBack(table, dialect, returning);
   const bool returned = returning && !reads_back;
   const LoweredSql& lowered = upsert ? lowering_.Upsert(table, dialect, columns, returned)

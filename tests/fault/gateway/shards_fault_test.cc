@@ -231,58 +231,64 @@ TEST_F(GatedShardTest, ATransactionWhoseConnectionIsCutEndsAndSaysSo) {
   }
 }
 
-// A server of its own that is stopped like a machine that hangs.
-TEST(HangingShardTest, AShardThatHangsCostsItsOwnDeadlinesOnlyAndIsUsedAgainWhenItGoesOn) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<PostgresCluster> hanging, PostgresCluster::Create());
-  GatewaySettings settings;
-  settings.overrides = {"breaker.probe_interval=200ms", "breaker.faults=3"};
-  settings.cluster_of_shard = [&](int shard) { return shard == 1 ? hanging.get() : nullptr; };
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TestGateway> gateway, TestGateway::Start({Kind::kPostgres, 2}, settings));
-  client::Client& client = gateway->client();
-  const int64_t here = gateway->NewCustomerOn(0);
-  const int64_t there = gateway->NewCustomerOn(1);
-  for (const int64_t id : {here, there}) ASSERT_THAT(client.Insert("customers", {{"id", id}, {"name", "n"}}), IsOk());
-  hanging->Kill(SIGSTOP);
+// Two shards with a row each. The server of the second is its own, and is stopped like a machine that hangs.
+class HangingShardTest : public testing::Test {
+ protected:
+  void StartAndHang(std::vector<std::string> overrides) {
+    ASSERT_OK_AND_ASSIGN(hanging_, PostgresCluster::Create());
+    GatewaySettings settings;
+    settings.overrides = std::move(overrides);
+    settings.cluster_of_shard = [this](int shard) { return shard == 1 ? hanging_.get() : nullptr; };
+    ASSERT_OK_AND_ASSIGN(gateway_, TestGateway::Start({Kind::kPostgres, 2}, settings));
+    here_ = gateway_->NewCustomerOn(0);
+    there_ = gateway_->NewCustomerOn(1);
+    for (const int64_t id : {here_, there_}) {
+      ASSERT_THAT(gateway_->client().Insert("customers", {{"id", id}, {"name", "n"}}), IsOk());
+    }
+    hanging_->Kill(SIGSTOP);
+  }
+
+  std::unique_ptr<PostgresCluster> hanging_;
+  std::unique_ptr<TestGateway> gateway_;
+  int64_t here_ = 0;
+  int64_t there_ = 0;
+};
+
+TEST_F(HangingShardTest, AShardThatHangsCostsItsOwnDeadlinesOnlyAndIsUsedAgainWhenItGoesOn) {
+  ASSERT_NO_FATAL_FAILURE(StartAndHang({"breaker.probe_interval=200ms", "breaker.faults=3"}));
+  client::Client& client = gateway_->client();
   client::CallOptions brief;
   brief.timeout = absl::Milliseconds(300);
   bool opened = false;
   for (int i = 0; i < 40 && !opened; ++i) {
     const absl::Time start = absl::Now();
-    const absl::Status status = client.Get("customers", {there}, {}, brief).status();
+    const absl::Status status = client.Get("customers", {there_}, {}, brief).status();
     EXPECT_LT(absl::Now() - start, absl::Seconds(2)) << "the deadline holds";
     EXPECT_THAT(status.code(), testing::AnyOf(absl::StatusCode::kDeadlineExceeded, absl::StatusCode::kUnavailable)) << status;
     opened = ReasonOf(status) == reason::kCircuitOpen;
     const absl::Time other = absl::Now();
-    EXPECT_THAT(client.Get("customers", {here}, {}, brief), IsOk());
+    EXPECT_THAT(client.Get("customers", {here_}, {}, brief), IsOk());
     EXPECT_LT(absl::Now() - other, absl::Milliseconds(300)) << "the other shard is not concerned";
   }
   EXPECT_TRUE(opened) << "the breaker opens, so that nobody waits any more";
-  EXPECT_GT(gateway->Metric("quarry_shard_breaker_open").value_or(0), 0);
-  EXPECT_EQ(gateway->HttpGet("/readyz", nullptr), 200);
-  hanging->Kill(SIGCONT);
-  EXPECT_TRUE(Eventually([&] { return client.Get("customers", {there}).ok(); }));
-  EXPECT_TRUE(Eventually([&] { return client.Update("customers", {there}, {{"visits", 1}}).ok() &&
-                                      gateway->Metric("quarry_shard_breaker_open") == 0; }));
-  EXPECT_TRUE(gateway->SettlesToNoSessions());
+  EXPECT_GT(gateway_->Metric("quarry_shard_breaker_open").value_or(0), 0);
+  EXPECT_EQ(gateway_->HttpGet("/readyz", nullptr), 200);
+  hanging_->Kill(SIGCONT);
+  EXPECT_TRUE(Eventually([&] { return client.Get("customers", {there_}).ok(); }));
+  EXPECT_TRUE(Eventually([&] { return client.Update("customers", {there_}, {{"visits", 1}}).ok() &&
+                                      gateway_->Metric("quarry_shard_breaker_open") == 0; }));
+  EXPECT_TRUE(gateway_->SettlesToNoSessions());
 }
 
-TEST(HangingShardTest, APartialAnswerLeavesBeforeItsCallerDoes) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<PostgresCluster> hanging, PostgresCluster::Create());
-  GatewaySettings settings;
-  settings.overrides = {"breaker.faults=1000"};
-  settings.cluster_of_shard = [&](int shard) { return shard == 1 ? hanging.get() : nullptr; };
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TestGateway> gateway, TestGateway::Start({Kind::kPostgres, 2}, settings));
-  client::Client& client = gateway->client();
-  const int64_t here = gateway->NewCustomerOn(0);
-  const int64_t there = gateway->NewCustomerOn(1);
-  for (const int64_t id : {here, there}) ASSERT_THAT(client.Insert("customers", {{"id", id}, {"name", "n"}}), IsOk());
-  hanging->Kill(SIGSTOP);
+TEST_F(HangingShardTest, APartialAnswerLeavesBeforeItsCallerDoes) {
+  ASSERT_NO_FATAL_FAILURE(StartAndHang({"breaker.faults=1000"}));
+  client::Client& client = gateway_->client();
   client::CallOptions call;
   call.timeout = absl::Seconds(2);
   const auto names_it = [](const auto& failed) { return failed.size() == 1 && failed[0].shard() == "s1"; };
   client::ReadOptions partial_read;
   partial_read.allow_partial = true;
-  ASSERT_OK_AND_ASSIGN(const auto batch, client.BatchGet("customers", {{here}, {there}}, partial_read, call));
+  ASSERT_OK_AND_ASSIGN(const auto batch, client.BatchGet("customers", {{here_}, {there_}}, partial_read, call));
   EXPECT_TRUE(names_it(batch.failed_shards));
   EXPECT_TRUE(batch.rows[0].has_value());
   client::Reach partial;
@@ -295,16 +301,16 @@ TEST(HangingShardTest, APartialAnswerLeavesBeforeItsCallerDoes) {
   EXPECT_TRUE(names_it(counted.failed_shards()));
   v1::OnAllShardsRequest all = SqlOnAll("SELECT count(*) FROM customers");
   all.set_mode(v1::FAILURE_MODE_BEST_EFFORT);
-  const Streamed sql = ReadAll(gateway->raw().OnAllShards(all, absl::Now() + call.timeout));
+  const Streamed sql = ReadAll(gateway_->raw().OnAllShards(all, absl::Now() + call.timeout));
   ASSERT_THAT(sql.status, IsOk());
   EXPECT_TRUE(names_it(sql.summary().failed_shards()));
   // Who wants all or nothing is told which shard it was.
-  const absl::Status whole = client.Get("customers", {there}, {}, call).status();
+  const absl::Status whole = client.Get("customers", {there_}, {}, call).status();
   EXPECT_THAT(whole, Fails(absl::StatusCode::kDeadlineExceeded, reason::kDeadline));
   EXPECT_EQ(Fact(whole, "shard"), "s1");
-  hanging->Kill(SIGCONT);
-  EXPECT_TRUE(Eventually([&] { return client.Get("customers", {there}).ok(); }));
-  EXPECT_TRUE(gateway->SettlesToNoSessions());
+  hanging_->Kill(SIGCONT);
+  EXPECT_TRUE(Eventually([&] { return client.Get("customers", {there_}).ok(); }));
+  EXPECT_TRUE(gateway_->SettlesToNoSessions());
 }
 
 TEST(KilledShardTest, AServerThatIsKilledUnderWritesLosesNothingThatWasAcknowledged) {
