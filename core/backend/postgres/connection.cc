@@ -95,15 +95,15 @@ void Connection::WatchSocket() {
 
 void Connection::OnReady(SocketEvents ready) {
   const bool readable = (static_cast<uint8_t>(ready) & static_cast<uint8_t>(SocketEvents::kRead)) != 0;
-  bool alive = true;
-  if (readable && !paused()) {
-    alive = PQconsumeInput(connection_) == 1;
-    // What arrived before the end still counts.
+  // A send may have taken answers in. They come first: a read that fails makes libpq forget what was asked, and then it
+  // gives the answers of one command as another's.
+  if (readable && !paused()) ReadResults();
+  if (readable && !paused() && usable_) {
+    if (PQconsumeInput(connection_) != 1) {
+      Break(CauseOf(connection_));
+      return;
+    }
     ReadResults();
-  }
-  if (!alive) {
-    Break(CauseOf(connection_));
-    return;
   }
   WatchSocket();
 }

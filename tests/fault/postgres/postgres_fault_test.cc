@@ -10,7 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "core/backend/postgres/backend.h"
+#include "core/backend/postgres/connection.h"
 #include "core/base/epoll_loop.h"
 #include "core/base/gather.h"
 #include "core/base/random.h"
@@ -241,6 +243,36 @@ TEST_F(PostgresFaultTest, AServerThatIsKilledLosesNothingThatWasAcknowledgedAndC
   }
   ExpectNothingLeased();
   backend_.reset();
+}
+
+TEST_F(PostgresFaultTest, AStatementPreparedJustBeforeACutIsKnownWholeOrLost) {
+  TcpGate gate(PostgresCluster::Shared().port());
+  Use(PostgresCluster::Shared(), gate.port());
+  const std::string insert = "INSERT INTO t VALUES ($1)";
+  const postgres::ConnectOptions options{"s0", cluster_->ConninfoAt("fault", gate.port()), "test", {}};
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<postgres::Connection> connection,
+                       RunOn(loop_, postgres::Connection::Open(loop_, options, loop_.Now() + absl::Seconds(10))));
+  postgres::TypeNames names;
+  std::vector<absl::Status> statuses;
+  const Running running(connection->Prepare({insert}, &names, loop_.Now() + absl::Seconds(10)),
+                        [&statuses](std::vector<absl::Status> ended) { statuses = std::move(ended); });
+  absl::SleepFor(absl::Milliseconds(300));  // The answer is here, unread.
+  gate.Cut();
+  absl::SleepFor(absl::Milliseconds(50));
+  // The first send finds out, the second takes in what has arrived; then a read meets the end.
+  for (int send = 0; send < 2; ++send) {
+    const auto batch = std::make_shared<postgres::Batch>();
+    batch->commands.push_back(postgres::Plain("SELECT 1"));
+    connection->Send(batch);
+  }
+  while (statuses.empty()) loop_.RunOnce(absl::Milliseconds(10));
+  EXPECT_FALSE(connection->usable());
+  const postgres::PreparedPtr prepared = connection->FindPrepared(insert);
+  if (prepared == nullptr) {
+    EXPECT_THAT(statuses[0], StatusIs(absl::StatusCode::kUnavailable));
+  } else {
+    EXPECT_EQ(prepared->params.size(), 1U);
+  }
 }
 
 TEST_F(PostgresFaultTest, AServerThatHangsCostsDeadlinesOnlyAndIsUsedAgainWhenItGoesOn) {
