@@ -81,6 +81,17 @@ absl::StatusOr<std::optional<TaskResult>> FakeTwoPhase::State::Claim(const Reque
   return std::optional<TaskResult>(std::move(replay));
 }
 
+Async<absl::Status> FakeTwoPhase::Entered(const char* name, const CallContext& ctx) {
+  const absl::Status before = state_->Before(name);
+  QUARRY_CO_RETURN_IF_ERROR(before);
+  if (state_->hang.count(name) > 0) {
+    SleepUntil deadline(ctx.loop, ctx.deadline);
+    co_await deadline;
+  }
+  if (ctx.loop.Now() < ctx.deadline) co_return absl::OkStatus();
+  co_return MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "deadline");
+}
+
 Async<absl::Status> FakeTwoPhase::Init(const CallContext&) { co_return state_->Before("Init"); }
 Async<absl::Status> FakeTwoPhase::Check(const CallContext&) { co_return state_->Before("Check"); }
 
@@ -102,8 +113,8 @@ Async<absl::StatusOr<BranchEnd>> FakeTwoPhase::Finish(const GlobalTransaction& t
   co_return state_->parts.count(transaction.id) > 0 ? BranchEnd::kCommitted : BranchEnd::kAbsent;
 }
 
-Async<absl::StatusOr<std::vector<Branch>>> FakeTwoPhase::ListBranches(const CallContext&) {
-  const absl::Status before = state_->Before("ListBranches");
+Async<absl::StatusOr<std::vector<Branch>>> FakeTwoPhase::ListBranches(const CallContext& ctx) {
+  const absl::Status before = co_await Entered("ListBranches", ctx);
   QUARRY_CO_RETURN_IF_ERROR(before);
   std::vector<Branch> branches;
   for (const auto& [id, transaction] : state_->branches) branches.push_back({transaction, absl::Hours(1)});
@@ -132,16 +143,16 @@ Async<absl::StatusOr<std::vector<Part>>> FakeTwoPhase::ListParts(absl::Duration,
 }
 
 Async<absl::StatusOr<std::optional<Decision>>> FakeTwoPhase::FindDecision(const std::string& transaction_id,
-                                                                          const CallContext&) {
-  const absl::Status before = state_->Before("FindDecision");
+                                                                          const CallContext& ctx) {
+  const absl::Status before = co_await Entered("FindDecision", ctx);
   QUARRY_CO_RETURN_IF_ERROR(before);
   const auto found = state_->decisions.find(transaction_id);
   if (found == state_->decisions.end()) co_return std::optional<Decision>();
   co_return std::optional<Decision>(found->second);
 }
 
-Async<absl::StatusOr<Decision>> FakeTwoPhase::DecideAbort(const std::string& transaction_id, const CallContext&) {
-  const absl::Status before = state_->Before("DecideAbort");
+Async<absl::StatusOr<Decision>> FakeTwoPhase::DecideAbort(const std::string& transaction_id, const CallContext& ctx) {
+  const absl::Status before = co_await Entered("DecideAbort", ctx);
   QUARRY_CO_RETURN_IF_ERROR(before);
   Decision abort;
   abort.transaction_id = transaction_id;
@@ -151,8 +162,8 @@ Async<absl::StatusOr<Decision>> FakeTwoPhase::DecideAbort(const std::string& tra
   co_return stands;
 }
 
-Async<absl::StatusOr<std::vector<Decision>>> FakeTwoPhase::ListDecisions(const DecisionFilter& filter, const CallContext&) {
-  const absl::Status before = state_->Before("ListDecisions");
+Async<absl::StatusOr<std::vector<Decision>>> FakeTwoPhase::ListDecisions(const DecisionFilter& filter, const CallContext& ctx) {
+  const absl::Status before = co_await Entered("ListDecisions", ctx);
   QUARRY_CO_RETURN_IF_ERROR(before);
   std::vector<Decision> decisions;
   for (const auto& [id, decision] : state_->decisions) {

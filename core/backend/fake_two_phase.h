@@ -30,6 +30,9 @@ class FakeTwoPhase final : public TwoPhase {
     std::map<std::string, absl::Status> lose;
     // Runs once, before the function does anything: what somebody else does just then.
     std::map<std::string, std::function<void()>> meanwhile;
+    // Names of functions that do nothing until their deadline. Of those that recovery asks: ListBranches, ListDecisions,
+    // FindDecision, DecideAbort.
+    std::set<std::string> hang;
     bool hold_finish = false;  // Calls of Finish wait for ReleaseFinish, or for their deadline.
     std::vector<Completer<bool>> held;
     std::vector<std::string> log;  // Names of the functions, in order.
@@ -66,6 +69,9 @@ class FakeTwoPhase final : public TwoPhase {
   Async<absl::StatusOr<std::unique_ptr<GateHold>>> CloseGate(GateWait wait, const CallContext& ctx) override;
 
  private:
+  // Before(), or the deadline's error when that is over or the function hangs.
+  Async<absl::Status> Entered(const char* name, const CallContext& ctx);
+
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 

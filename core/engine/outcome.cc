@@ -22,6 +22,14 @@ CallContext Asking(const CallContext& caller) {
   return ctx;
 }
 
+// The first third of its time. A shard that hangs takes all that it is given.
+CallContext FirstThird(const CallContext& asking) {
+  CallContext ctx(asking.loop);
+  const absl::Time now = asking.loop.Now();
+  ctx.deadline = now + (asking.deadline - now) / 3;
+  return ctx;
+}
+
 std::vector<std::string> NamesOf(const Unasked& unasked) {
   std::vector<std::string> names;
   for (const UnaskedShard& one : unasked) names.push_back(one.shard);
@@ -222,9 +230,10 @@ Async<InDoubtList> Engine::ListInDoubt(std::optional<absl::Duration> age_min, co
 Async<absl::StatusOr<Resolution>> Engine::Resolve(std::string transaction_id, const CallContext& ctx) {
   if (!LoopOf(transaction_id).ok()) co_return NotOurs(transaction_id);
   const CallContext asking = Asking(ctx);
+  const CallContext tracing = FirstThird(asking);
   const std::vector<ShardParty> parties = Parties();
   Resolution resolution;
-  TransactionTrace trace = co_await TraceTransaction(transaction_id, parties, &resolution.unasked, asking);
+  TransactionTrace trace = co_await TraceTransaction(transaction_id, parties, &resolution.unasked, tracing);
   if (!Knows(trace)) {
     if (!resolution.unasked.empty()) co_return CannotTell(transaction_id, resolution.unasked);
     co_return NotFound(transaction_id);

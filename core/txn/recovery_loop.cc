@@ -165,8 +165,10 @@ Async<TransactionTrace> TraceTransaction(std::string transaction_id, std::vector
                                          const CallContext& ctx) {
   GatherOptions options;
   options.stop_at_first_error = false;
+  // A shard that hangs leaves the others time for the second question.
+  const CallContext first = Within(ctx.loop, (ctx.deadline - ctx.loop.Now()) / 2);
   std::vector<Async<absl::StatusOr<std::vector<Branch>>>> list;
-  for (const ShardParty& party : parties) list.push_back(BranchesOn(party, transaction_id, ctx));
+  for (const ShardParty& party : parties) list.push_back(BranchesOn(party, transaction_id, first));
   const std::vector<absl::StatusOr<std::vector<Branch>>> branches = co_await Gather(ctx.loop, std::move(list), options);
   std::vector<Async<absl::StatusOr<std::optional<Decision>>>> find;
   for (const ShardParty& party : parties) find.push_back(DecisionOn(party, transaction_id, ctx));

@@ -234,7 +234,7 @@ TEST_F(GatedShardTest, ATransactionWhoseConnectionIsCutEndsAndSaysSo) {
 // Two shards with a row each. The server of the second is its own, and is stopped like a machine that hangs.
 class HangingShardTest : public testing::Test {
  protected:
-  void StartAndHang(std::vector<std::string> overrides) {
+  void Start(std::vector<std::string> overrides) {
     ASSERT_OK_AND_ASSIGN(hanging_, PostgresCluster::Create());
     GatewaySettings settings;
     settings.overrides = std::move(overrides);
@@ -245,6 +245,9 @@ class HangingShardTest : public testing::Test {
     for (const int64_t id : {here_, there_}) {
       ASSERT_THAT(gateway_->client().Insert("customers", {{"id", id}, {"name", "n"}}), IsOk());
     }
+  }
+  void StartAndHang(std::vector<std::string> overrides) {
+    ASSERT_NO_FATAL_FAILURE(Start(std::move(overrides)));
     hanging_->Kill(SIGSTOP);
   }
 
@@ -311,6 +314,25 @@ TEST_F(HangingShardTest, APartialAnswerLeavesBeforeItsCallerDoes) {
   hanging_->Kill(SIGCONT);
   EXPECT_TRUE(Eventually([&] { return client.Get("customers", {there_}).ok(); }));
   EXPECT_TRUE(gateway_->SettlesToNoSessions());
+}
+
+TEST_F(HangingShardTest, TheOthersTellWhatBecameOfATransaction) {
+  ASSERT_NO_FATAL_FAILURE(Start({"breaker.faults=1000"}));
+  const std::vector<client::Mutation> mutations = {client::Mutation::Update("customers", {here_}, {{"visits", 1}}),
+                                                   client::Mutation::Update("customers", {there_}, {{"visits", 1}})};
+  ASSERT_OK_AND_ASSIGN(const client::CommitResult committed, gateway_->client().CommitMutations(mutations));
+  // It did not run there, so it knows only what shards tell.
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Gateway> another, gateway_->StartAnother());
+  const std::unique_ptr<client::Client> client = ClientAt(another->grpc_port(), 1);
+  ASSERT_NE(client, nullptr);
+  hanging_->Kill(SIGSTOP);
+  client::CallOptions call;
+  call.timeout = absl::Seconds(4);
+  ASSERT_OK_AND_ASSIGN(const v1::GetTransactionResponse fate, client->GetTransaction(committed.transaction_id, call));
+  EXPECT_EQ(fate.state(), v1::TRANSACTION_STATE_COMMITTED);
+  EXPECT_EQ(fate.home(), "s0");
+  hanging_->Kill(SIGCONT);
+  EXPECT_TRUE(Eventually([&] { return gateway_->client().Get("customers", {there_}).ok(); }));
 }
 
 TEST(KilledShardTest, AServerThatIsKilledUnderWritesLosesNothingThatWasAcknowledged) {

@@ -83,6 +83,7 @@ class OutcomeTest : public ::testing::Test {
       at(shard).fail[call] = Down();
     }
   }
+  void Hang(size_t shard) { at(shard).hang = {"ListBranches", "ListDecisions", "FindDecision", "DecideAbort"}; }
   int64_t Calls(size_t shard, const std::string& name) {
     return std::count(at(shard).log.begin(), at(shard).log.end(), name);
   }
@@ -258,6 +259,19 @@ TEST_F(OutcomeTest, ForcedItIsNotDefiniteWhileAShardIsDown) {
   EXPECT_THAT(Outcome(prepared, true), StatusIs(absl::StatusCode::kUnavailable));
 }
 
+TEST_F(OutcomeTest, AShardThatHangsHidesNoDecisionOfAnother) {
+  const std::string id = ForeignId();
+  Decide(2, id, Verdict::kCommit, {"s0", "s1", "s2"});
+  Hang(1);
+  ctx_.deadline = loop_.Now() + absl::Seconds(10);
+  Started<absl::StatusOr<TransactionFate>> asking(engine_->GetTransaction(id, ctx_));
+  loop_.Advance(absl::Seconds(10));
+  ASSERT_TRUE(asking.answered());
+  ASSERT_OK_AND_ASSIGN(const TransactionFate fate, std::move(asking.result()));
+  EXPECT_EQ(fate.state, TransactionState::kCommitted);
+  EXPECT_THAT(fate.unfinished, ElementsAre("s1"));
+}
+
 // ---- For operators ----
 
 TEST_F(OutcomeTest, ResolvingEndsATransactionWhateverItsAge) {
@@ -304,6 +318,21 @@ TEST_F(OutcomeTest, ResolvingNamesWhatHindersIt) {
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(status, HasReason(reason::kTransactionInDoubt));
   EXPECT_EQ(DetailOf(status).facts.at("home"), "elsewhere");
+}
+
+TEST_F(OutcomeTest, ResolvingNamesTheShardThatHangsAndNoOther) {
+  const std::string id = ForeignId();
+  Prepare(0, id);
+  Hang(2);
+  ctx_.deadline = loop_.Now() + absl::Seconds(10);
+  Started<absl::StatusOr<Resolution>> resolving(engine_->Resolve(id, ctx_));
+  loop_.Advance(absl::Seconds(10));
+  ASSERT_TRUE(resolving.answered());
+  ASSERT_OK_AND_ASSIGN(const Resolution resolution, std::move(resolving.result()));
+  EXPECT_EQ(resolution.fate.state, TransactionState::kInDoubt);
+  EXPECT_THAT(resolution.fate.unfinished, ElementsAre("s0"));
+  ASSERT_THAT(resolution.unasked, SizeIs(1));
+  EXPECT_EQ(resolution.unasked[0].shard, "s2");
 }
 
 TEST_F(OutcomeTest, ResolvingReportsAPartThatIsNotAsDecided) {
