@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "core/backend/postgres/backend.h"
 #include "core/backend/postgres/connection.h"
 #include "core/base/epoll_loop.h"
@@ -246,25 +245,34 @@ TEST_F(PostgresFaultTest, AServerThatIsKilledLosesNothingThatWasAcknowledgedAndC
 }
 
 TEST_F(PostgresFaultTest, AStatementPreparedJustBeforeACutIsKnownWholeOrLost) {
+  constexpr int64_t kAnswerBytes = 27;  // ParseComplete, ParameterDescription of one, NoData, ReadyForQuery.
   TcpGate gate(PostgresCluster::Shared().port());
   Use(PostgresCluster::Shared(), gate.port());
   const std::string insert = "INSERT INTO t VALUES ($1)";
-  const postgres::ConnectOptions options{"s0", cluster_->ConninfoAt("fault", gate.port()), "test", {}};
+  const postgres::ConnectOptions options{"s0", cluster_->ConninfoAt("fault", gate.port()), "to be cut", {}};
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<postgres::Connection> connection,
                        RunOn(loop_, postgres::Connection::Open(loop_, options, loop_.Now() + absl::Seconds(10))));
+  gate.CutAfterBytesToClient(kAnswerBytes);
   postgres::TypeNames names;
   std::vector<absl::Status> statuses;
   const Running running(connection->Prepare({insert}, &names, loop_.Now() + absl::Seconds(10)),
                         [&statuses](std::vector<absl::Status> ended) { statuses = std::move(ended); });
-  absl::SleepFor(absl::Milliseconds(300));  // The answer is here, unread.
-  gate.Cut();
-  absl::SleepFor(absl::Milliseconds(50));
-  // The first send finds out, the second takes in what has arrived; then a read meets the end.
-  for (int send = 0; send < 2; ++send) {
+  const auto send = [&connection] {
     const auto batch = std::make_shared<postgres::Batch>();
     batch->commands.push_back(postgres::Plain("SELECT 1"));
     connection->Send(batch);
-  }
+  };
+  send();  // Its answer is over the limit.
+  // The loop stands still meanwhile: the first answer and the reset are here, unread.
+  const absl::Time last = loop_.Now() + absl::Seconds(10);
+  std::string sessions;
+  do {
+    sessions = Query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'to be cut'");
+  } while (sessions != "0" && loop_.Now() < last);
+  ASSERT_EQ(sessions, "0");
+  // One send finds out, the next takes in what has arrived; then a read meets the end.
+  send();
+  send();
   while (statuses.empty()) loop_.RunOnce(absl::Milliseconds(10));
   EXPECT_FALSE(connection->usable());
   const postgres::PreparedPtr prepared = connection->FindPrepared(insert);
