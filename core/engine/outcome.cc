@@ -152,9 +152,11 @@ Async<absl::StatusOr<TransactionFate>> Engine::GetTransaction(std::string transa
 Async<absl::StatusOr<TransactionFate>> Engine::OutcomeOf(std::string transaction_id, bool force, const CallContext& ctx) {
   if (!LoopOf(transaction_id).ok()) co_return NotOurs(transaction_id);
   const CallContext asking = Asking(ctx);
+  // Who must decide needs time after it.
+  const CallContext tracing = force ? FirstThird(asking) : asking;
   std::vector<ShardParty> parties = Parties();
   Unasked unasked;
-  const TransactionTrace trace = co_await TraceTransaction(transaction_id, parties, &unasked, asking);
+  const TransactionTrace trace = co_await TraceTransaction(transaction_id, parties, &unasked, tracing);
   if (trace.decision.has_value()) co_return FateOf(trace, unasked);
   if (!Knows(trace)) {
     if (!unasked.empty()) co_return CannotTell(transaction_id, unasked);

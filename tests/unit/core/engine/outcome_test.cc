@@ -272,6 +272,19 @@ TEST_F(OutcomeTest, AShardThatHangsHidesNoDecisionOfAnother) {
   EXPECT_THAT(fate.unfinished, ElementsAre("s1"));
 }
 
+TEST_F(OutcomeTest, ForcedItIsDecidedAtHomeThoughAnotherShardHangs) {
+  const std::string id = ForeignId();
+  Prepare(0, id);
+  Hang(1);
+  ctx_.deadline = loop_.Now() + absl::Seconds(10);
+  Started<absl::StatusOr<TransactionFate>> deciding(engine_->OutcomeOf(id, true, ctx_));
+  loop_.Advance(absl::Seconds(10));
+  ASSERT_TRUE(deciding.answered());
+  ASSERT_OK_AND_ASSIGN(const TransactionFate fate, std::move(deciding.result()));
+  EXPECT_EQ(fate.state, TransactionState::kRolledBack);
+  EXPECT_EQ(at(2).decisions[id].verdict, Verdict::kAbort);
+}
+
 // ---- For operators ----
 
 TEST_F(OutcomeTest, ResolvingEndsATransactionWhateverItsAge) {
