@@ -60,15 +60,19 @@ CREATE TABLE all_types(
   c_uuids UUID[], c_dates DATE[], c_instants TIMESTAMPTZ[]);
 )sql";
 
-// Of the table stamps: each write makes its text upper case and is counted.
+// Of the table stamps: each write makes its text upper case and is counted. A new note loses its outer spaces.
 constexpr char kPostgresTriggers[] = R"sql(
 CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS
   $$ BEGIN NEW.body := upper(NEW.body); NEW.changes := NEW.changes + 1; RETURN NEW; END $$;
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON stamps FOR EACH ROW EXECUTE FUNCTION stamp();
+CREATE FUNCTION trim_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.body := trim(NEW.body); RETURN NEW; END $$;
+CREATE TRIGGER trim_note BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION trim_note();
 )sql";
 constexpr char kSqliteTriggers[] = R"sql(
 CREATE TRIGGER stamp_new AFTER INSERT ON stamps
   BEGIN UPDATE stamps SET body = upper(body), changes = changes + 1 WHERE id = new.id; END;
+CREATE TRIGGER trim_note AFTER INSERT ON notes
+  BEGIN UPDATE notes SET body = trim(body) WHERE id = new.id; END;
 CREATE TRIGGER stamp_changed AFTER UPDATE ON stamps WHEN new.changes = old.changes
   BEGIN UPDATE stamps SET body = upper(body), changes = changes + 1 WHERE id = new.id; END;
 )sql";

@@ -152,6 +152,14 @@ TEST_P(RowsTest, AWriteReturnsWhatTriggersMadeOfItsRow) {
   EXPECT_EQ(deleted.record["body"], Value("FOUR"));
 }
 
+TEST_P(RowsTest, AnInsertWhoseKeyTheDatabaseMakesReturnsWhatTriggersMadeOfIt) {
+  ASSERT_OK_AND_ASSIGN(client::WriteResult written, client().Insert("notes", {{"body", "  a note "}}, Returning({"*"})));
+  EXPECT_EQ(written.record["body"], Value("a note"));
+  ASSERT_OK_AND_ASSIGN(client::ReadResult read, client().Get("notes", {written.record["id"]}));
+  EXPECT_EQ(read.record["body"], Value("a note"));
+  EXPECT_EQ(read.etag, written.etag);
+}
+
 TEST_P(RowsTest, ADefaultTimeIsFoundAgain) {
   const int64_t base = gateway_.NewId();
   std::vector<int64_t> ids = {base};
