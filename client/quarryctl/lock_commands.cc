@@ -190,10 +190,10 @@ absl::Status RunUnderLock(Session& session, const LockArguments& arguments) {
   return absl::OkStatus();
 }
 
-using Run = absl::Status (*)(Session&, const LockArguments&);
+using RunLock = absl::Status (*)(Session&, const LockArguments&);
 
 CLI::App* AddOne(CLI::App& lock, Session& session, const std::shared_ptr<LockArguments>& arguments,
-                 const char* name, const char* description, const char* footer, Run run) {
+                 const char* name, const char* description, const char* footer, RunLock run) {
   CLI::App* command = lock.add_subcommand(name, description);
   command->add_option("name", arguments->name, "Name of the lock")->required();
   command->footer(footer);

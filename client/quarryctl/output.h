@@ -23,9 +23,13 @@ class TextTable {
   // Rows whose first cells are equal keep their order.
   void SortByFirst();
   size_t size() const { return rows_.size(); }
+  // Its rows decide the widths of the columns; the rest follow in tables of their own, so that memory is bounded.
+  bool full() const { return rows_.size() >= kRowsMax; }
   void Print(std::ostream& out) const;
 
  private:
+  static constexpr size_t kRowsMax = 1000;
+
   std::vector<std::string> header_;
   std::vector<std::vector<std::string>> rows_;
   std::vector<size_t> right_;

@@ -258,10 +258,10 @@ void AddBulk(CLI::App& app, Session& session, bool deletes, const std::string& n
   });
 }
 
-using Run = absl::Status (*)(Session&, const QueryArguments&);
+using RunQuery = absl::Status (*)(Session&, const QueryArguments&);
 
 CLI::App* AddQuestion(CLI::App& app, Session& session, const std::string& name, const char* description,
-                      const std::shared_ptr<QueryArguments>& arguments, Run run) {
+                      const std::shared_ptr<QueryArguments>& arguments, RunQuery run) {
   CLI::App* command = app.add_subcommand(name, description);
   AddFilterFlags(*command, *arguments);
   AddReadFlags(*command, *arguments);

@@ -8,13 +8,6 @@
 #include "client/quarryctl/text_value.h"
 
 namespace quarry::ctl {
-namespace {
-
-// Rows whose widths decide the columns of a table; the rest follow in tables of their own, so
-// memory is bounded.
-constexpr size_t kTableRowsMax = 1000;
-
-}  // namespace
 
 TextTable RowPrinter::NewTable() const {
   std::vector<std::string> header;
@@ -53,7 +46,7 @@ void RowPrinter::Add(const v1::Row& row) {
     cells[i] = ToText(row.values(static_cast<int>(i)), columns_[i].type());
   }
   table_->Add(std::move(cells));
-  if (table_->size() < kTableRowsMax) return;
+  if (!table_->full()) return;
   table_->Print(session_.out());
   table_.reset();
 }

@@ -14,10 +14,6 @@
 namespace quarry::ctl {
 namespace {
 
-// Rows whose widths decide the columns of a table; the rest follow in tables of their own, so
-// memory is bounded.
-constexpr size_t kTableRowsMax = 1000;
-
 struct SqlArguments {
   std::string shard;
   bool all = false;
@@ -76,7 +72,7 @@ absl::Status PrintRows(Session& session, client::RowStream& rows, bool with_shar
       cells.push_back(ToText(row->values[i].proto(), rows.columns()[i].type()));
     }
     table->Add(std::move(cells));
-    if (table->size() < kTableRowsMax) continue;
+    if (!table->full()) continue;
     table->Print(session.out());
     table.reset();
     whole = false;

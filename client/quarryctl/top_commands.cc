@@ -187,9 +187,9 @@ absl::Status Insights(Session& session, const TopArguments& arguments) {
   return absl::OkStatus();
 }
 
-using Run = absl::Status (*)(Session&, const TopArguments&);
+using RunTop = absl::Status (*)(Session&, const TopArguments&);
 
-CLI::App* AddOne(CLI::App& app, Session& session, const char* name, const char* description, const char* footer, Run run,
+CLI::App* AddOne(CLI::App& app, Session& session, const char* name, const char* description, const char* footer, RunTop run,
                  const std::shared_ptr<TopArguments>& arguments) {
   CLI::App* command = app.add_subcommand(name, description);
   command->add_option("--by", arguments->by, "What counts as costly (time)")

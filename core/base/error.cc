@@ -105,6 +105,12 @@ ErrorDetail DetailOf(const absl::Status& status) {
   return detail;
 }
 
+bool AddViolations(const absl::Status& status, std::vector<FieldViolation>& violations) {
+  const ErrorDetail detail = DetailOf(status);
+  violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
+  return !detail.violations.empty();
+}
+
 std::string ReasonOf(const absl::Status& status) { return DetailOf(status).reason; }
 
 absl::Status WithFact(const absl::Status& status, std::string_view key, std::string_view value) {

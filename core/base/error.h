@@ -89,6 +89,8 @@ absl::Status InvalidField(std::string_view field, std::string_view description);
 
 // Empty when the status carries no detail.
 ErrorDetail DetailOf(const absl::Status& status);
+// Adds the status's violations to the others. False when it has none and is an error of its own.
+bool AddViolations(const absl::Status& status, std::vector<FieldViolation>& violations);
 // The reason alone; "" when there is none.
 std::string ReasonOf(const absl::Status& status);
 // The same status with one more fact (an existing one stays), for example the shard where it happened.

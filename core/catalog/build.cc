@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/did_you_mean.h"
 #include "core/catalog/catalog.h"
+#include "core/catalog/relations.h"
 
 namespace quarry {
 namespace {
@@ -39,12 +40,6 @@ bool HashIsStable(const ColumnType& type) {
   }
 }
 
-std::vector<std::string> ColumnNames(const TableSchema& schema) {
-  std::vector<std::string> names;
-  for (const Column& column : schema.columns) names.push_back(column.name);
-  return names;
-}
-
 const Column* FindColumn(const TableSchema& schema, const std::string& name) {
   for (const Column& column : schema.columns) {
     if (column.name == name) return &column;
@@ -52,18 +47,16 @@ const Column* FindColumn(const TableSchema& schema, const std::string& name) {
   return nullptr;
 }
 
-std::string Columns(const std::vector<std::string>& names) { return absl::StrCat("(", absl::StrJoin(names, ", "), ")"); }
-
 std::string UniqueText(const TableSchema& schema) {
   std::set<std::string> all;
-  for (const UniqueConstraint& unique : schema.unique_constraints) all.insert(Columns(unique.columns));
+  for (const UniqueConstraint& unique : schema.unique_constraints) all.insert(InParentheses(unique.columns));
   return all.empty() ? "none" : absl::StrJoin(all, " ");
 }
 
 std::string ForeignText(const TableSchema& schema) {
   std::set<std::string> all;
   for (const ForeignKey& key : schema.foreign_keys) {
-    all.insert(absl::StrCat(Columns(key.columns), " to ", key.referenced_table, Columns(key.referenced_columns)));
+    all.insert(absl::StrCat(InParentheses(key.columns), " to ", key.referenced_table, InParentheses(key.referenced_columns)));
   }
   return all.empty() ? "none" : absl::StrJoin(all, " ");
 }
@@ -95,7 +88,7 @@ class TableCheck {
     }
     if (!present_.empty()) {
       CompareColumns();
-      CompareTables("primary key is", [](const TableSchema& schema) { return Columns(schema.primary_key); });
+      CompareTables("primary key is", [](const TableSchema& schema) { return InParentheses(schema.primary_key); });
       CompareTables("unique constraints are", UniqueText);
       CompareTables("foreign keys are", ForeignText);
       CheckPrimaryKey();
@@ -240,7 +233,7 @@ std::vector<Witness> WitnessesOf(const TableDeclaration& declaration, const std:
 std::string KeyTypes(const Table& table) {
   std::vector<std::string> types;
   for (const size_t column : table.shard_key()) types.push_back(TypeName(table.columns()[column].type));
-  return Columns(types);
+  return InParentheses(types);
 }
 
 // Tables that share a resolver, by name or through co-location, have shard keys of the same types.

@@ -12,6 +12,12 @@
 
 namespace quarry {
 
+std::vector<std::string> ColumnNames(const TableSchema& schema) {
+  std::vector<std::string> names;
+  for (const Column& column : schema.columns) names.push_back(column.name);
+  return names;
+}
+
 Table::Table(TableDeclaration declaration, TableSchema schema)
     : declaration_(std::move(declaration)), schema_(std::move(schema)) {
   auto types = std::make_shared<std::vector<ColumnType>>();

@@ -114,6 +114,8 @@ class Table {
   RowHeader header_;
 };
 
+std::vector<std::string> ColumnNames(const TableSchema& schema);
+
 class Catalog {
  public:
   Catalog() = default;

@@ -31,12 +31,6 @@ std::string Shown(const std::string& name) {
   return shown;
 }
 
-std::vector<std::string> AllNames(const Table& table) {
-  std::vector<std::string> names;
-  for (const Column& column : table.columns()) names.push_back(column.name);
-  return names;
-}
-
 std::vector<std::string> KeyNames(const Table& table) {
   std::vector<std::string> names;
   for (const size_t column : table.primary_key()) names.push_back(table.columns()[column].name);
@@ -48,7 +42,7 @@ std::string KeyText(const Table& table) {
 }
 
 std::string NoSuchColumn(const Table& table, const std::string& name) {
-  return absl::StrCat("table \"", table.name(), "\" has no column \"", Shown(name), "\"", DidYouMean(name, AllNames(table)));
+  return absl::StrCat("table \"", table.name(), "\" has no column \"", Shown(name), "\"", DidYouMean(name, ColumnNames(table.schema())));
 }
 
 // Adds the checked value to `key`, or what is wrong with it, at path(), to `violations`.

@@ -12,14 +12,6 @@
 namespace quarry {
 namespace {
 
-std::string Columns(const std::vector<std::string>& names) { return absl::StrCat("(", absl::StrJoin(names, ", "), ")"); }
-
-std::vector<std::string> ColumnNames(const Table& table) {
-  std::vector<std::string> names;
-  for (const Column& column : table.columns()) names.push_back(column.name);
-  return names;
-}
-
 bool Contains(const std::vector<std::string>& all, const std::string& one) {
   return std::find(all.begin(), all.end(), one) != all.end();
 }
@@ -69,9 +61,9 @@ std::string WhyApart(const Relation& relation, const Table& own, const Table& re
     return absl::StrCat(tables, " are not co-located", advice, ", or declare co_located_with");
   }
   if (JoinsShardKeys(relation, own, related)) return "";
-  return absl::StrCat("the relation joins ", Columns(relation.columns), " with ", Columns(relation.related_columns),
-                      ", which does not contain the shard keys ", Columns(own.declaration().shard_key), " and ",
-                      Columns(related.declaration().shard_key), ", so related rows may live on other shards", advice);
+  return absl::StrCat("the relation joins ", InParentheses(relation.columns), " with ", InParentheses(relation.related_columns),
+                      ", which does not contain the shard keys ", InParentheses(own.declaration().shard_key), " and ",
+                      InParentheses(related.declaration().shard_key), ", so related rows may live on other shards", advice);
 }
 
 struct Named {
@@ -154,6 +146,10 @@ std::vector<Relation> WithNames(std::vector<Named> derived, std::vector<Relation
 
 }  // namespace
 
+std::string InParentheses(const std::vector<std::string>& names) {
+  return absl::StrCat("(", absl::StrJoin(names, ", "), ")");
+}
+
 std::map<std::string, std::vector<Relation>, std::less<>> RelationsOf(const Tables& tables) {
   std::map<std::string, std::vector<Named>> derived;
   for (const auto& [name, table] : tables) {
@@ -180,7 +176,7 @@ std::vector<std::string> CheckRelations(const Table& table, const Tables& tables
     const auto check = [&](const Table& of, const std::vector<std::string>& names) {
       for (const std::string& name : names) {
         if (of.FindColumn(name).has_value()) continue;
-        add(absl::StrCat("table ", of.name(), " has no column ", name, DidYouMean(name, ColumnNames(of))));
+        add(absl::StrCat("table ", of.name(), " has no column ", name, DidYouMean(name, ColumnNames(of.schema()))));
       }
     };
     check(table, declared.columns);

@@ -31,6 +31,9 @@ struct Relation {
   std::string plain_name;   // The related table's; differs from `name` where several relations would have it.
 };
 
+// "(a, b)".
+std::string InParentheses(const std::vector<std::string>& names);
+
 using Tables = std::map<std::string, Table, std::less<>>;
 
 // The relations of each table, by its name: the parent of a foreign key is named by the referenced table, its children by the

@@ -38,6 +38,8 @@ struct ColumnType {
   }
 };
 
+inline bool IsText(const ColumnType& type) { return type.kind == TypeKind::kText && !type.array; }
+
 // "int64", "timestamptz", "text[]", …
 std::string TypeName(const ColumnType& type);
 

@@ -8,8 +8,6 @@
 namespace quarry {
 namespace {
 
-using Types = std::shared_ptr<const std::vector<ColumnType>>;
-
 // Once for all: sessions find their prepared statements by it.
 const std::shared_ptr<const std::string>& FenceSql(Dialect dialect) {
   static const auto* const postgres = new std::shared_ptr<const std::string>(std::make_shared<const std::string>(
@@ -26,8 +24,8 @@ const std::shared_ptr<const std::string>& FenceSql(Dialect dialect) {
 Statement FenceStatement(const LockFence& fence, Dialect dialect) {
   static const ColumnType text{TypeKind::kText, false, ""};
   static const ColumnType number{TypeKind::kInt64, false, ""};
-  static const auto* const params = new Types(std::make_shared<const std::vector<ColumnType>>(std::vector<ColumnType>{text, number}));
-  static const auto* const result = new Types(std::make_shared<const std::vector<ColumnType>>(std::vector<ColumnType>{number}));
+  static const auto* const params = new auto(std::make_shared<const std::vector<ColumnType>>(std::vector<ColumnType>{text, number}));
+  static const auto* const result = new auto(std::make_shared<const std::vector<ColumnType>>(std::vector<ColumnType>{number}));
   Statement statement;
   statement.sql = FenceSql(dialect);
   statement.params = {Value::Text(fence.lock), Value::Int64(fence.token)};

@@ -60,6 +60,9 @@ class SqlText {
   std::vector<ColumnType> param_types_;
 };
 
+// Of the one table of a statement.
+inline constexpr char kAlias[] = "t0";
+
 // lower_filter.cc. Writes the predicate. `alias` names the table at hand ("t0"), quoted columns follow it; the related tables of
 // kHas get aliases of their own. Text is compared by bytes, LIKE counts case, decimals are compared by number, on both dialects.
 void WritePredicate(const Predicate& predicate, std::string_view alias, SqlText& sql);

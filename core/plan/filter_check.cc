@@ -13,6 +13,7 @@
 #include "core/model/like.h"
 #include "core/model/order.h"
 #include "core/plan/filter.h"
+#include "core/plan/filter_lexer.h"
 #include "core/plan/filter_values.h"
 
 namespace quarry {
@@ -20,17 +21,6 @@ namespace {
 
 // SQLite takes 32,766 parameters in a statement, and lists are padded.
 constexpr size_t kListsMax = 3;
-
-// A name from a caller, as a message can show it.
-std::string Shown(const std::string& name) {
-  constexpr size_t kShownMax = 64;
-  std::string shown;
-  for (const char c : name.substr(0, kShownMax)) {
-    const auto byte = static_cast<unsigned char>(c);
-    shown.push_back(byte < 0x20 || byte >= 0x7f ? '?' : c);
-  }
-  return name.size() > kShownMax ? shown + "..." : shown;
-}
 
 // Where columns are looked up: a table, or a list of columns.
 struct Scope {
@@ -63,8 +53,6 @@ Predicate OnColumn(Predicate::Kind kind, const ColumnUse& column) {
   predicate.column = column;
   return predicate;
 }
-
-bool IsText(const ColumnType& type) { return type.kind == TypeKind::kText && !type.array; }
 
 // Labels are compared as texts: their own order differs from one database to the other.
 void TakeAsText(FoundColumn& found) {
@@ -132,19 +120,16 @@ class FilterCheck {
   // ---- Names ----
 
   std::vector<std::string> NamesIn(const Scope& scope) const {
+    if (scope.table != nullptr) return ColumnNames(scope.table->schema());
     std::vector<std::string> names;
-    if (scope.table == nullptr) {
-      for (const ColumnUse& use : *scope.columns) names.push_back(use.name);
-      return names;
-    }
-    for (const Column& column : scope.table->columns()) names.push_back(column.name);
+    for (const ColumnUse& use : *scope.columns) names.push_back(use.name);
     return names;
   }
 
   void NoSuchColumn(const Condition& condition, const Scope& scope, const std::string& name) {
     const std::string where = scope.table == nullptr ? std::string(scope.what) : absl::StrCat("table \"", scope.table->name(), "\"");
     if (name.empty()) return Add(condition, "names no column");
-    Add(condition, absl::StrCat(where, scope.table == nullptr ? " have no column \"" : " has no column \"", Shown(name), "\"",
+    Add(condition, absl::StrCat(where, scope.table == nullptr ? " have no column \"" : " has no column \"", ShownName(name), "\"",
                                 DidYouMean(name, NamesIn(scope))));
   }
 
@@ -164,7 +149,7 @@ class FilterCheck {
         next = catalog_->FindRelation(table->name(), std::string_view(name).substr(0, dot));
         if (!absl::IsNotFound(next.status())) break;
       }
-      if (absl::IsNotFound(next.status())) next = catalog_->FindRelation(table->name(), Shown(name.substr(0, name.find('.'))));
+      if (absl::IsNotFound(next.status())) next = catalog_->FindRelation(table->name(), ShownName(name.substr(0, name.find('.'))));
       if (!Passable(condition, next)) return std::nullopt;
       if (way.size() == limits_.depth_max) {
         Add(condition, absl::StrCat("goes along more than ", limits_.depth_max, " relations"));
@@ -248,7 +233,7 @@ class FilterCheck {
     std::string name = condition.column;
     std::optional<std::vector<const Relation*>> way = Way(condition, table, name, true);
     if (!way.has_value()) return Make(Predicate::Kind::kFalse);
-    absl::StatusOr<const Relation*> last = catalog_->FindRelation(table->name(), Shown(name));
+    absl::StatusOr<const Relation*> last = catalog_->FindRelation(table->name(), ShownName(name));
     if (!Passable(condition, last)) return Make(Predicate::Kind::kFalse);
     way->push_back(*last);
     const Scope inner{&catalog_->tables().find((*last)->related_table)->second, nullptr, ""};
@@ -389,7 +374,7 @@ class FilterCheck {
     if (!other.has_value()) return Make(Predicate::Kind::kFalse);
     TakeAsText(*other);
     if (other->way != found.way) {
-      Add(condition, absl::StrCat("columns \"", Shown(condition.column), "\" and \"", Shown(condition.other_column),
+      Add(condition, absl::StrCat("columns \"", ShownName(condition.column), "\" and \"", ShownName(condition.other_column),
                                   "\" are of different tables; only columns of one table can be compared with each other"));
     } else if (!HasOrder(other->column.type) || !SameFamily(found.column.type, other->column.type)) {
       Add(condition, absl::StrCat("column \"", found.column.name, "\" of type ", TypeName(found.column.type),

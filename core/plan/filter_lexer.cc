@@ -14,8 +14,6 @@
 namespace quarry {
 namespace {
 
-constexpr size_t kShownMax = 40;
-
 bool IsDigit(char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); }
 // Beyond ASCII every letter may stand in a name.
 bool StartsName(char c) {
@@ -24,8 +22,10 @@ bool StartsName(char c) {
 }
 bool ContinuesName(char c) { return StartsName(c) || IsDigit(c) || c == '$'; }
 
-// At most kShownMax bytes, in printable ASCII.
-std::string Shown(const std::string& name) {
+}  // namespace
+
+std::string ShownName(const std::string& name) {
+  constexpr size_t kShownMax = 64;
   std::string shown;
   for (const char c : name.substr(0, kShownMax)) {
     const auto byte = static_cast<unsigned char>(c);
@@ -33,8 +33,6 @@ std::string Shown(const std::string& name) {
   }
   return name.size() > kShownMax ? shown + "..." : shown;
 }
-
-}  // namespace
 
 bool FilterToken::IsWord(std::string_view word) const {
   return kind == Kind::kName && !quoted &&
@@ -46,13 +44,13 @@ std::string Describe(const FilterToken& token) {
     case FilterToken::Kind::kEnd:
       return "the end of the text";
     case FilterToken::Kind::kName:
-      return absl::StrCat("\"", Shown(token.text), "\"");
+      return absl::StrCat("\"", ShownName(token.text), "\"");
     case FilterToken::Kind::kText:
       return "a text";
     case FilterToken::Kind::kNumber:
       return "a number";
     case FilterToken::Kind::kParam:
-      return absl::StrCat("@", Shown(token.text));
+      return absl::StrCat("@", ShownName(token.text));
     case FilterToken::Kind::kSymbol:
       break;
   }

@@ -56,6 +56,8 @@ class FilterLexer {
   size_t at_ = 0;
 };
 
+// What a message shows of a name from a caller: at most 64 bytes, in printable ASCII.
+std::string ShownName(const std::string& name);
 // What a message shows of a token; never the value of a literal.
 std::string Describe(const FilterToken& token);
 

@@ -10,8 +10,6 @@
 namespace quarry {
 namespace {
 
-constexpr char kAlias[] = "t0";
-
 ColumnType TypeOf(TypeKind kind) { return ColumnType{kind, false, ""}; }
 
 std::string PlainColumn(const ColumnUse& use) { return absl::StrCat(kAlias, ".", QuoteIdentifier(use.name)); }

@@ -19,7 +19,6 @@ std::string Plain(const ColumnUse& column, std::string_view alias) {
   return alias.empty() ? quoted : absl::StrCat(std::string(alias), ".", quoted);
 }
 
-bool IsText(const ColumnType& type) { return type.kind == TypeKind::kText && !type.array; }
 bool IsDecimal(const ColumnType& type) { return type.kind == TypeKind::kDecimal && !type.array; }
 
 // `ordered`: for an order, not for equality alone.

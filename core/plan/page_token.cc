@@ -15,7 +15,7 @@ constexpr size_t kHashBytes = 8;
 constexpr char kBackward = 1;
 constexpr char kInclusive = 2;
 // Columns of an order: those that a caller names and those of the key.
-constexpr size_t kValuesMax = 1'024;
+constexpr size_t kTokenValuesMax = 1'024;
 // What base64 and the seal leave of a token's text.
 constexpr size_t kPlainMax = kTokenBytesMax / 4 * 3 - 64;
 
@@ -49,7 +49,7 @@ absl::StatusOr<DecodedPosition> DecodePosition(std::string_view bytes) {
   if (given.kind() != ValueKind::kInt64 || given.int64_value() < 0) return Malformed();
   decoded.position.given = given.int64_value();
   while (!bytes.empty()) {
-    if (decoded.position.after.size() == kValuesMax) return Malformed();
+    if (decoded.position.after.size() == kTokenValuesMax) return Malformed();
     QUARRY_ASSIGN_OR_RETURN(Value value, TakeValue(&bytes));
     decoded.position.after.push_back(std::move(value));
   }

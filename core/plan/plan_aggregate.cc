@@ -19,27 +19,13 @@
 namespace quarry {
 namespace {
 
-constexpr int64_t kCountMax = int64_t{1} << 60;  // Of limit and offset, so that their sum is a number.
 
-struct Checked {
+struct CheckedOperation {
   CheckedAggregate aggregate;
   std::vector<ColumnUse> result;  // Group columns, then aggregates.
   std::optional<Predicate> having;
   std::vector<SortTerm> order;
 };
-
-// False: the status has no violations and is an error of its own.
-bool Collect(const absl::Status& status, std::vector<FieldViolation>& violations) {
-  const ErrorDetail detail = DetailOf(status);
-  violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
-  return !detail.violations.empty();
-}
-
-std::vector<std::string> NamesOf(const Table& table) {
-  std::vector<std::string> names;
-  for (const Column& column : table.columns()) names.push_back(column.name);
-  return names;
-}
 
 std::vector<std::string> NamesOf(const std::vector<ColumnUse>& columns) {
   std::vector<std::string> names;
@@ -101,18 +87,13 @@ ColumnType ResultType(AggregateFunction function, const ColumnType& input) {
 
 FieldViolation NoSuchColumn(std::string field, const Table& table, const std::string& name) {
   return {std::move(field), absl::StrCat("table \"", table.name(), "\" has no column \"", name, "\"",
-                                         DidYouMean(name, NamesOf(table)))};
+                                         DidYouMean(name, ColumnNames(table.schema())))};
 }
 
 std::string OfType(const ColumnUse& use) { return absl::StrCat("column \"", use.name, "\" is of type ", TypeName(use.type)); }
 
 void CheckNumbers(const AggregateOperation& op, std::vector<FieldViolation>& violations) {
-  const auto check = [&violations](const char* field, int64_t value) {
-    if (value < 0) violations.push_back({field, "is not negative"});
-    if (value > kCountMax) violations.push_back({field, absl::StrCat("is at most ", kCountMax)});
-  };
-  check("limit", op.limit);
-  check("offset", op.offset);
+  CheckWindow(op.limit, op.offset, violations);
   for (const auto& [field, size] : {std::pair("aggregates", op.aggregates.size()), std::pair("group_by", op.group_by.size())}) {
     if (size > kAggregatesMax) {
       violations.push_back({field, absl::StrCat("has ", size, " entries; at most ", kAggregatesMax, " are taken, so split the call")});
@@ -123,7 +104,7 @@ void CheckNumbers(const AggregateOperation& op, std::vector<FieldViolation>& vio
   }
 }
 
-void CheckGroup(const AggregateOperation& op, const Table& table, Checked& checked, std::vector<FieldViolation>& violations) {
+void CheckGroup(const AggregateOperation& op, const Table& table, CheckedOperation& checked, std::vector<FieldViolation>& violations) {
   for (size_t i = 0; i < op.group_by.size(); ++i) {
     const std::string field = absl::StrCat("group_by[", i, "]");
     const std::optional<size_t> at = table.FindColumn(op.group_by[i]);
@@ -162,7 +143,7 @@ std::string Misfit(AggregateFunction function, const ColumnUse& use) {
   }
 }
 
-void CheckName(const std::string& name, size_t index, const Checked& checked, std::vector<FieldViolation>& violations) {
+void CheckName(const std::string& name, size_t index, const CheckedOperation& checked, std::vector<FieldViolation>& violations) {
   const std::string field = absl::StrCat("aggregates[", index, "].name");
   if (name.empty()) {
     violations.push_back({field, "is empty; name the aggregate, for the result's header"});
@@ -171,7 +152,7 @@ void CheckName(const std::string& name, size_t index, const Checked& checked, st
   }
 }
 
-void CheckAggregates(const AggregateOperation& op, const Table& table, Checked& checked, std::vector<FieldViolation>& violations) {
+void CheckAggregates(const AggregateOperation& op, const Table& table, CheckedOperation& checked, std::vector<FieldViolation>& violations) {
   for (size_t i = 0; i < op.aggregates.size(); ++i) {
     const AggregateTerm& term = op.aggregates[i];
     const std::string field = absl::StrCat("aggregates[", i, "].column");
@@ -201,7 +182,7 @@ void CheckAggregates(const AggregateOperation& op, const Table& table, Checked& 
   }
 }
 
-void CheckOrder(const AggregateOperation& op, Checked& checked, std::vector<FieldViolation>& violations) {
+void CheckOrder(const AggregateOperation& op, CheckedOperation& checked, std::vector<FieldViolation>& violations) {
   const auto named = [&checked](size_t position) {
     return std::any_of(checked.order.begin(), checked.order.end(),
                        [position](const SortTerm& term) { return term.position == position; });
@@ -225,8 +206,8 @@ void CheckOrder(const AggregateOperation& op, Checked& checked, std::vector<Fiel
   }
 }
 
-absl::StatusOr<Checked> CheckOperation(const AggregateOperation& op, const Snapshot& snapshot) {
-  Checked checked;
+absl::StatusOr<CheckedOperation> CheckOperation(const AggregateOperation& op, const Snapshot& snapshot) {
+  CheckedOperation checked;
   QUARRY_ASSIGN_OR_RETURN(const Table* table, FindTable(snapshot, op.table));
   checked.aggregate.table = table;
   std::vector<FieldViolation> violations;
@@ -236,12 +217,12 @@ absl::StatusOr<Checked> CheckOperation(const AggregateOperation& op, const Snaps
   CheckOrder(op, checked, violations);
   if (op.filter.has_value()) {
     absl::StatusOr<Predicate> predicate = CheckFilter(*op.filter, *table, snapshot.catalog, FilterLimits());
-    if (!predicate.ok() && !Collect(predicate.status(), violations)) return predicate.status();
+    if (!predicate.ok() && !AddViolations(predicate.status(), violations)) return predicate.status();
     if (predicate.ok()) checked.aggregate.predicate = *std::move(predicate);
   }
   if (op.having.has_value()) {
     absl::StatusOr<Predicate> having = CheckCondition(*op.having, checked.result, "the results of the aggregate", FilterLimits());
-    if (!having.ok() && !Collect(having.status(), violations)) return having.status();
+    if (!having.ok() && !AddViolations(having.status(), violations)) return having.status();
     if (having.ok()) checked.having = *std::move(having);
   }
   if (!violations.empty()) return InvalidFields(std::move(violations));
@@ -258,7 +239,7 @@ bool HoldShardKey(const Table& table, const std::vector<ColumnUse>& group, const
 }
 
 // What the shards may do alone, now that it is known which are asked.
-void GiveToShards(const AggregateOperation& op, bool one_shard, Checked& checked) {
+void GiveToShards(const AggregateOperation& op, bool one_shard, CheckedOperation& checked) {
   CheckedAggregate& aggregate = checked.aggregate;
   for (CheckedAggregate::Column& column : aggregate.columns) {
     column.by_value = column.function == AggregateFunction::kCountDistinct && !one_shard &&
@@ -275,7 +256,7 @@ void GiveToShards(const AggregateOperation& op, bool one_shard, Checked& checked
   aggregate.groups_max = op.offset + op.limit;
 }
 
-AggregateSpec SpecOf(const AggregateOperation& op, Checked& checked) {
+AggregateSpec SpecOf(const AggregateOperation& op, CheckedOperation& checked) {
   const CheckedAggregate& aggregate = checked.aggregate;
   AggregateSpec spec;
   spec.group_columns = aggregate.group.size();
@@ -312,7 +293,7 @@ Task TaskOf(ShardId shard, const Statement& statement) {
 
 absl::StatusOr<AggregatePlan> PlanAggregate(const AggregateOperation& op, const Snapshot& snapshot, ShardId spread,
                                             SqlTexts& texts, const AggregateLimits& limits) {
-  QUARRY_ASSIGN_OR_RETURN(Checked checked, CheckOperation(op, snapshot));
+  QUARRY_ASSIGN_OR_RETURN(CheckedOperation checked, CheckOperation(op, snapshot));
   checked.aggregate.groups_bound = limits.groups_max + 1;
   checked.aggregate.values_bound = limits.values_max + 1;
   AggregatePlan plan;

@@ -15,8 +15,6 @@
 namespace quarry {
 namespace {
 
-constexpr char kAlias[] = "t0";
-
 std::string NamesOf(const Table& table, const std::vector<size_t>& columns) {
   std::vector<std::string> names;
   for (const size_t column : columns) names.push_back(table.columns()[column].name);

@@ -11,6 +11,7 @@
 #include "core/base/did_you_mean.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/plan/filter.h"
 #include "core/plan/lowering.h"
 #include "core/plan/route.h"
 #include "core/plan/scatter_check.h"
@@ -18,42 +19,17 @@
 namespace quarry {
 namespace {
 
-constexpr char kAlias[] = "t0";
-constexpr int64_t kCountMax = int64_t{1} << 60;  // Of limit and offset, so that their sum is a number.
-
 // A question after its check, before any SQL.
-struct Checked {
+struct CheckedQuestion {
   const Table* table = nullptr;
   std::vector<size_t> columns;
   std::vector<SortColumn> order;  // In the direction that is read.
   Predicate predicate;
 };
 
-// False: the status has no violations and is an error of its own.
-bool Collect(const absl::Status& status, std::vector<FieldViolation>& violations) {
-  const ErrorDetail detail = DetailOf(status);
-  violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
-  return !detail.violations.empty();
-}
-
 std::string NoOrder(const ColumnUse& use) {
   return absl::StrCat("column \"", use.name, "\" is of type ", TypeName(use.type),
                       ", which has no order that all databases share");
-}
-
-void CheckNumbers(const QueryOperation& op, std::vector<FieldViolation>& violations) {
-  const auto check = [&violations](const char* field, int64_t value) {
-    if (value < 0) violations.push_back({field, "is not negative"});
-    if (value > kCountMax) violations.push_back({field, absl::StrCat("is at most ", kCountMax)});
-  };
-  check("limit", op.limit);
-  check("offset", op.offset);
-}
-
-std::vector<std::string> NamesOf(const Table& table) {
-  std::vector<std::string> names;
-  for (const Column& column : table.columns()) names.push_back(column.name);
-  return names;
 }
 
 // The terms that the caller names.
@@ -66,7 +42,7 @@ std::vector<SortColumn> CheckTerms(const QueryOperation& op, const Table& table,
     const std::optional<size_t> at = table.FindColumn(asked.column);
     if (!at.has_value()) {
       violations.push_back({field, absl::StrCat("table \"", table.name(), "\" has no column \"", asked.column, "\"",
-                                                DidYouMean(asked.column, NamesOf(table)))});
+                                                DidYouMean(asked.column, ColumnNames(table.schema())))});
       continue;
     }
     SortColumn term;
@@ -109,14 +85,14 @@ void Complete(const QueryOperation& op, const Table& table, const std::vector<si
   }
 }
 
-absl::StatusOr<Checked> CheckQuestion(const QueryOperation& op, const Snapshot& snapshot) {
-  Checked checked;
+absl::StatusOr<CheckedQuestion> CheckQuestion(const QueryOperation& op, const Snapshot& snapshot) {
+  CheckedQuestion checked;
   QUARRY_ASSIGN_OR_RETURN(checked.table, FindTable(snapshot, op.table));
   const Table& table = *checked.table;
   std::vector<FieldViolation> violations;
   absl::StatusOr<std::vector<size_t>> columns = CheckColumns(table, op.columns, "columns");
-  if (!columns.ok() && !Collect(columns.status(), violations)) return columns.status();
-  CheckNumbers(op, violations);
+  if (!columns.ok() && !AddViolations(columns.status(), violations)) return columns.status();
+  CheckWindow(op.limit, op.offset, violations);
   checked.order = CheckTerms(op, table, columns.ok() ? &*columns : nullptr, violations);
   if (columns.ok()) {
     checked.columns = *std::move(columns);
@@ -124,7 +100,7 @@ absl::StatusOr<Checked> CheckQuestion(const QueryOperation& op, const Snapshot& 
   }
   if (op.filter.has_value()) {
     absl::StatusOr<Predicate> predicate = CheckFilter(*op.filter, table, snapshot.catalog, FilterLimits());
-    if (!predicate.ok() && !Collect(predicate.status(), violations)) return predicate.status();
+    if (!predicate.ok() && !AddViolations(predicate.status(), violations)) return predicate.status();
     if (predicate.ok()) checked.predicate = *std::move(predicate);
   }
   if (!violations.empty()) return InvalidFields(std::move(violations));
@@ -190,7 +166,7 @@ struct Layout {
   std::vector<size_t> sort_keys;   // Term -> its place in the row.
 };
 
-Layout LayOut(const Checked& checked, bool distinct) {
+Layout LayOut(const CheckedQuestion& checked, bool distinct) {
   Layout layout;
   layout.columns = checked.columns;
   // What a distinct question tells apart must be told apart in the way that it is ordered.
@@ -216,7 +192,7 @@ struct Shape {
   const QueryPosition* position = nullptr;
 };
 
-Statement Lower(const Checked& checked, const Layout& layout, const Shape& shape, Dialect dialect, SqlTexts& texts) {
+Statement Lower(const CheckedQuestion& checked, const Layout& layout, const Shape& shape, Dialect dialect, SqlTexts& texts) {
   SqlText sql(dialect);
   sql << (shape.distinct ? "SELECT DISTINCT " : "SELECT ");
   std::vector<ColumnType> types;
@@ -269,7 +245,7 @@ void Turn(std::vector<SortColumn>& order) {
   }
 }
 
-void SetResult(const Checked& checked, const Layout& layout, QueryPlan& plan) {
+void SetResult(const CheckedQuestion& checked, const Layout& layout, QueryPlan& plan) {
   std::vector<ColumnHeader> header;
   for (const size_t column : checked.columns) header.push_back((*checked.table->header())[column]);
   plan.header = std::make_shared<const std::vector<ColumnHeader>>(std::move(header));
@@ -287,7 +263,7 @@ void SetResult(const Checked& checked, const Layout& layout, QueryPlan& plan) {
 
 absl::StatusOr<QueryPlan> PlanQuery(const QueryOperation& op, const QueryPart& part, const Snapshot& snapshot, SqlTexts& texts,
                                     std::string_view token_field) {
-  QUARRY_ASSIGN_OR_RETURN(Checked checked, CheckQuestion(op, snapshot));
+  QUARRY_ASSIGN_OR_RETURN(CheckedQuestion checked, CheckQuestion(op, snapshot));
   const Table& table = *checked.table;
   if (part.position != nullptr) {
     QUARRY_RETURN_IF_ERROR(CheckPosition(*part.position, checked.order, token_field));

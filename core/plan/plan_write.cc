@@ -70,11 +70,6 @@ absl::Status CheckRowSize(const Table& table, const ColumnValues& values, int64_
 }
 
 // The violations of a failed check, beside those found before.
-void Collect(const absl::Status& status, std::vector<FieldViolation>& violations) {
-  const ErrorDetail detail = DetailOf(status);
-  violations.insert(violations.end(), detail.violations.begin(), detail.violations.end());
-}
-
 // Whether the precondition fits its mutation; gives its filter, checked.
 std::optional<Predicate> CheckPrecondition(const Mutation& mutation, const Table& table, const Catalog& catalog,
                                            const std::string& path, std::vector<FieldViolation>& violations) {
@@ -98,7 +93,7 @@ std::optional<Predicate> CheckPrecondition(const Mutation& mutation, const Table
   }
   absl::StatusOr<Predicate> predicate = CheckFilter(*given.filter, table, catalog, FilterLimits());
   if (predicate.ok()) return *std::move(predicate);
-  Collect(predicate.status(), violations);
+  AddViolations(predicate.status(), violations);
   return std::nullopt;
 }
 
@@ -118,7 +113,6 @@ void FenceTask(const LockFence& fence, Dialect dialect, Task& task) {
 
 // Finds the row, which is locked by now, if it matches.
 Statement MatchStatement(const Table& table, const Predicate& filter, const Key& key, Dialect dialect, SqlTexts& texts) {
-  constexpr char kAlias[] = "t0";
   SqlText sql(dialect);
   sql << "SELECT 1 FROM " << QuoteTable(table.name(), dialect) << " AS " << kAlias << " WHERE ";
   for (size_t i = 0; i < key.size(); ++i) {
@@ -165,7 +159,7 @@ void SetReturning(const Table& table, const Mutation& mutation, const std::strin
   if (mutation.returning.empty()) return;
   absl::StatusOr<std::vector<size_t>> returned = CheckColumns(table, mutation.returning, path + "returning");
   if (!returned.ok()) {
-    Collect(returned.status(), violations);
+    AddViolations(returned.status(), violations);
     return;
   }
   merge.projection = *std::move(returned);
@@ -275,7 +269,7 @@ absl::StatusOr<Planner::Planned> Planner::PlanChange(const Table& table, const M
   const bool needs_row = !deletes && table.kind() == TableKind::kReference;
   SetReturning(table, mutation, path, needs_row, planned.merge, violations);
   absl::StatusOr<Key> key = CheckKey(table, mutation.key, path + "key");
-  if (!key.ok()) Collect(key.status(), violations);
+  if (!key.ok()) AddViolations(key.status(), violations);
   ColumnValues values = CheckRecord(table, mutation.record, path + "record", violations);
   if (deletes && !mutation.record.empty()) {
     violations.push_back({path + "record", "a delete takes a key and no record"});

@@ -15,6 +15,8 @@
 namespace quarry {
 namespace {
 
+constexpr int64_t kCountMax = int64_t{1} << 60;  // Of limit and offset, so that their sum is a number.
+
 constexpr size_t kShardsNamedMax = 8;
 
 // "s0, s1, …".
@@ -81,6 +83,15 @@ absl::StatusOr<ScatterRoute> RouteQuestion(const Predicate& predicate, const Tab
   }
   QUARRY_RETURN_IF_ERROR(CheckScatter(table, route, bounds, snapshot));
   return route;
+}
+
+void CheckWindow(int64_t limit, int64_t offset, std::vector<FieldViolation>& violations) {
+  const auto check = [&violations](const char* field, int64_t value) {
+    if (value < 0) violations.push_back({field, "is not negative"});
+    if (value > kCountMax) violations.push_back({field, absl::StrCat("is at most ", kCountMax)});
+  };
+  check("limit", limit);
+  check("offset", offset);
 }
 
 }  // namespace quarry

@@ -1,10 +1,12 @@
 // Which shards a question goes to, and whether it may go to so many. Pure.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/base/error.h"
 #include "core/catalog/catalog.h"
 #include "core/model/operation.h"
 #include "core/model/predicate.h"
@@ -23,5 +25,8 @@ absl::Status CheckScatter(const Table& table, const ScatterRoute& route, const S
 absl::StatusOr<ScatterRoute> RouteQuestion(const Predicate& predicate, const Table& table, const Target& target,
                                            const ScatterBounds& bounds, const Snapshot& snapshot, ShardId spread,
                                            std::vector<Key>* unmapped = nullptr);
+
+// Adds what is wrong with the window of a question's rows.
+void CheckWindow(int64_t limit, int64_t offset, std::vector<FieldViolation>& violations);
 
 }  // namespace quarry

@@ -12,7 +12,6 @@
 namespace quarry {
 namespace {
 
-using Kind = CommitAction::Kind;
 using Result = CommitEvent::Result;
 
 absl::Duration BackoffAfter(int failures) {

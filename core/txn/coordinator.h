@@ -96,6 +96,7 @@ class Coordinator {
     bool gate_passed = false;
     int failures = 0;  // Of kFinish.
   };
+  using Kind = CommitAction::Kind;
   using Actions = std::vector<CommitAction>;
 
   bool IsHome(const Member& member) const { return member.wrote && member.shard == home_; }

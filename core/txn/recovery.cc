@@ -7,8 +7,6 @@
 namespace quarry {
 namespace {
 
-using Kind = RecoveryAction::Kind;
-
 void SortUnique(std::vector<ShardId>& shards) {
   std::sort(shards.begin(), shards.end());
   shards.erase(std::unique(shards.begin(), shards.end()), shards.end());

@@ -53,6 +53,7 @@ class Recovery {
   const std::vector<ShardId>& contradictions() const { return contradictions_; }
 
  private:
+  using Kind = RecoveryAction::Kind;
   using Actions = std::vector<RecoveryAction>;
 
   void Resolve(const Decision& decision, Actions& actions);

@@ -17,7 +17,7 @@ constexpr int64_t kSleepMost = 20'000'000;
 // A thread that is late is at work, and sends what is due without being woken.
 constexpr int64_t kSleepLeast = 100'000;
 
-void SleepUntil(int64_t ns) {
+void SleepToTheDot(int64_t ns) {
   const timespec until = {static_cast<time_t>(ns / 1'000'000'000),
                           static_cast<long>(ns % 1'000'000'000)};
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
@@ -43,12 +43,12 @@ void Pacer::Run() {
     const int64_t now = NowNanoseconds();
     const int64_t due = due_ns_.load(std::memory_order_relaxed);
     if (due > now) {
-      SleepUntil(std::min(due, now + kSleepMost));
+      SleepToTheDot(std::min(due, now + kSleepMost));
       continue;
     }
     if (due != woken) wake_();
     woken = due;
-    SleepUntil(std::max(now + kSleepLeast, due + gap_ns_));
+    SleepToTheDot(std::max(now + kSleepLeast, due + gap_ns_));
   }
 }
 

@@ -13,9 +13,6 @@
 namespace quarry {
 namespace {
 
-// The handler answers for its own deadline, and says what a commit came to; this long after it the call is dropped.
-constexpr absl::Duration kDeadlineGrace = absl::Milliseconds(250);
-
 google::protobuf::ArenaOptions ArenaOn(char* block, size_t size) {
   google::protobuf::ArenaOptions options;
   options.initial_block = block;

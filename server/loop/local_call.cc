@@ -14,8 +14,7 @@
 namespace quarry {
 namespace {
 
-// As for gRPC's calls: the handler answers for its own deadline, the loop drops it later, its caller leaves last.
-constexpr absl::Duration kDeadlineGrace = absl::Milliseconds(250);
+// After the loop has dropped the call, its caller leaves.
 constexpr absl::Duration kLoopGrace = absl::Seconds(1);
 
 // Shared by the waiting thread and the loop. Its coroutine is started, ended and dropped on the loop.

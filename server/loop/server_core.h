@@ -21,6 +21,9 @@
 
 namespace quarry {
 
+// The handler answers for its own deadline, and says what a commit came to; this long after it the call is dropped.
+inline constexpr absl::Duration kDeadlineGrace = absl::Milliseconds(250);
+
 // Bounds of one call.
 struct CallLimits {
   int calls_in_flight_max = 4096;  // Per loop; one more is refused at once.

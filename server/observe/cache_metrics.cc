@@ -2,16 +2,13 @@
 
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
+#include "server/observe/metric_family.h"
 
 namespace quarry {
 namespace {
 
 prometheus::MetricFamily Counts(const char* name, const char* help) {
-  prometheus::MetricFamily family;
-  family.name = name;
-  family.help = help;
-  family.type = prometheus::MetricType::Counter;
-  return family;
+  return MakeFamily(name, help, prometheus::MetricType::Counter);
 }
 
 void Add(prometheus::MetricFamily& family, std::vector<prometheus::ClientMetric::Label> labels, uint64_t count) {

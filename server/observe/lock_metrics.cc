@@ -5,29 +5,21 @@
 #include "absl/time/clock.h"
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
+#include "server/observe/metric_family.h"
 
 namespace quarry {
 namespace {
 
-prometheus::MetricFamily Family(const char* name, const char* help, prometheus::MetricType type) {
-  prometheus::MetricFamily family;
-  family.name = name;
-  family.help = help;
-  family.type = type;
-  family.metric.emplace_back();
-  return family;
-}
-
 prometheus::MetricFamily Gauge(const char* name, const char* help, int64_t value) {
-  prometheus::MetricFamily family = Family(name, help, prometheus::MetricType::Gauge);
-  family.metric[0].gauge.value = static_cast<double>(value);
+  prometheus::MetricFamily family = MakeFamily(name, help, prometheus::MetricType::Gauge);
+  family.metric.emplace_back().gauge.value = static_cast<double>(value);
   return family;
 }
 
 prometheus::MetricFamily WaitSeconds(const LockShared::Waits& waits) {
-  prometheus::MetricFamily family = Family("quarry_lock_wait_seconds", "From a call for a lock to its grant.",
-                                           prometheus::MetricType::Histogram);
-  prometheus::ClientMetric::Histogram& histogram = family.metric[0].histogram;
+  prometheus::MetricFamily family = MakeFamily("quarry_lock_wait_seconds", "From a call for a lock to its grant.",
+                                               prometheus::MetricType::Histogram);
+  prometheus::ClientMetric::Histogram& histogram = family.metric.emplace_back().histogram;
   uint64_t cumulative = 0;
   for (size_t i = 0; i < waits.buckets.size(); ++i) {
     cumulative += waits.buckets[i];
@@ -43,8 +35,8 @@ prometheus::MetricFamily WaitSeconds(const LockShared::Waits& waits) {
 
 std::vector<prometheus::MetricFamily> LockMetrics::Collect() const {
   prometheus::MetricFamily lost =
-      Family("quarry_locks_lost_total", "Renewals refused because the lease was over.", prometheus::MetricType::Counter);
-  lost.metric[0].counter.value = static_cast<double>(shared_->lost());
+      MakeFamily("quarry_locks_lost_total", "Renewals refused because the lease was over.", prometheus::MetricType::Counter);
+  lost.metric.emplace_back().counter.value = static_cast<double>(shared_->lost());
   return {Gauge("quarry_locks_held", "Leases of locks granted or renewed here that last.", shared_->held(absl::Now())),
           Gauge("quarry_lock_waiters", "Calls in line for a lock.", shared_->waiting()), WaitSeconds(shared_->waits()),
           std::move(lost)};

@@ -6,14 +6,13 @@
 
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
+#include "server/observe/metric_family.h"
 
 namespace quarry {
 
 std::vector<prometheus::MetricFamily> PeerMetrics::Collect() const {
-  prometheus::MetricFamily gateways;
-  gateways.name = "quarry_peers";
-  gateways.help = "Addresses of gateways, by what is there as this gateway last saw it.";
-  gateways.type = prometheus::MetricType::Gauge;
+  prometheus::MetricFamily gateways =
+      MakeFamily("quarry_peers", "Addresses of gateways, by what is there as this gateway last saw it.", prometheus::MetricType::Gauge);
   std::array<int, kPeerStates> counts{};
   for (const Peer& peer : peers_.peers()) ++counts[static_cast<size_t>(peer.state)];
   // It is a gateway also where no address leads back to it, as `quarryctl gateways list` tells.
@@ -25,10 +24,8 @@ std::vector<prometheus::MetricFamily> PeerMetrics::Collect() const {
     metric.gauge.value = counts[state];
     gateways.metric.push_back(std::move(metric));
   }
-  prometheus::MetricFamily calls;
-  calls.name = "quarry_forwarded_calls_total";
-  calls.help = "Calls of other gateways' transactions, by how they ended.";
-  calls.type = prometheus::MetricType::Counter;
+  prometheus::MetricFamily calls = MakeFamily("quarry_forwarded_calls_total", "Calls of other gateways' transactions, by how they ended.",
+                                              prometheus::MetricType::Counter);
   for (size_t at = 0; at < kForwardResults; ++at) {
     const auto result = static_cast<ForwardResult>(at);
     prometheus::ClientMetric metric;

@@ -14,6 +14,7 @@
 
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
+#include "server/observe/metric_family.h"
 
 namespace quarry {
 namespace {
@@ -58,10 +59,7 @@ std::optional<double> OpenFiles() {
 
 void Add(std::vector<prometheus::MetricFamily>& families, const char* name, const char* help,
          prometheus::MetricType type, double value) {
-  prometheus::MetricFamily family;
-  family.name = name;
-  family.help = help;
-  family.type = type;
+  prometheus::MetricFamily family = MakeFamily(name, help, type);
   family.metric.emplace_back();
   (type == prometheus::MetricType::Counter ? family.metric[0].counter.value : family.metric[0].gauge.value) = value;
   families.push_back(std::move(family));

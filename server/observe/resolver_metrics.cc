@@ -4,6 +4,7 @@
 
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
+#include "server/observe/metric_family.h"
 
 namespace quarry {
 
@@ -29,10 +30,8 @@ std::vector<prometheus::MetricFamily> ResolverMetrics::Collect() const {
     totals = before_;
     if (snapshot_ != nullptr) Add(*snapshot_, totals);
   }
-  prometheus::MetricFamily family;
-  family.name = "quarry_resolutions_total";
-  family.help = "Keys that a resolver was asked for.";
-  family.type = prometheus::MetricType::Counter;
+  prometheus::MetricFamily family =
+      MakeFamily("quarry_resolutions_total", "Keys that a resolver was asked for.", prometheus::MetricType::Counter);
   const auto add = [&family](const std::string& name, const Total& total, const char* result, uint64_t count) {
     prometheus::ClientMetric metric;
     metric.label = {{"resolver", name}, {"type", total.type}, {"result", result}};

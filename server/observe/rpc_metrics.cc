@@ -6,6 +6,7 @@
 
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
+#include "server/observe/metric_family.h"
 
 namespace quarry {
 namespace {
@@ -14,14 +15,6 @@ prometheus::ClientMetric Labelled(const MethodLabels& labels) {
   prometheus::ClientMetric metric;
   metric.label = {{"grpc_type", labels.type}, {"grpc_service", labels.service}, {"grpc_method", labels.name}};
   return metric;
-}
-
-prometheus::MetricFamily Family(const char* name, const char* help, prometheus::MetricType type) {
-  prometheus::MetricFamily family;
-  family.name = name;
-  family.help = help;
-  family.type = type;
-  return family;
 }
 
 // One writer: the loop's thread.
@@ -91,10 +84,10 @@ void RpcMetrics::CollectMethod(size_t method, std::vector<prometheus::MetricFami
 std::vector<prometheus::MetricFamily> RpcMetrics::Collect() const {
   std::vector<prometheus::MetricFamily> families;
   families.push_back(
-      Family("grpc_server_started_total", "RPCs started on the server.", prometheus::MetricType::Counter));
-  families.push_back(Family("grpc_server_handled_total", "RPCs completed on the server, by code.",
+      MakeFamily("grpc_server_started_total", "RPCs started on the server.", prometheus::MetricType::Counter));
+  families.push_back(MakeFamily("grpc_server_handled_total", "RPCs completed on the server, by code.",
                             prometheus::MetricType::Counter));
-  families.push_back(Family("grpc_server_handling_seconds", "Time from an RPC's arrival to its end, in seconds.",
+  families.push_back(MakeFamily("grpc_server_handling_seconds", "Time from an RPC's arrival to its end, in seconds.",
                             prometheus::MetricType::Histogram));
   for (size_t method = 0; method < methods_.size(); ++method) CollectMethod(method, families);
   return families;

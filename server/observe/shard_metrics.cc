@@ -7,6 +7,7 @@
 
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
+#include "server/observe/metric_family.h"
 #include "server/observe/rpc_metrics.h"
 
 namespace quarry {
@@ -54,12 +55,7 @@ class Families {
  private:
   prometheus::MetricFamily& Of(const char* name, const char* help, prometheus::MetricType type) {
     const auto [found, added] = index_.try_emplace(name, families_.size());
-    if (added) {
-      families_.emplace_back();
-      families_.back().name = name;
-      families_.back().help = help;
-      families_.back().type = type;
-    }
+    if (added) families_.push_back(MakeFamily(name, help, type));
     return families_[found->second];
   }
   std::vector<prometheus::MetricFamily> families_;

@@ -4,6 +4,7 @@
 
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
+#include "server/observe/metric_family.h"
 
 namespace quarry {
 namespace {
@@ -11,14 +12,6 @@ namespace {
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-
-MetricFamily Family(const char* name, const char* help, MetricType type) {
-  MetricFamily family;
-  family.name = name;
-  family.help = help;
-  family.type = type;
-  return family;
-}
 
 void Add(MetricFamily& family, std::vector<ClientMetric::Label> labels, double value) {
   ClientMetric metric;
@@ -28,13 +21,13 @@ void Add(MetricFamily& family, std::vector<ClientMetric::Label> labels, double v
 }
 
 MetricFamily CounterOf(const char* name, const char* help, int64_t value) {
-  MetricFamily family = Family(name, help, MetricType::Counter);
+  MetricFamily family = MakeFamily(name, help, MetricType::Counter);
   Add(family, {}, static_cast<double>(value));
   return family;
 }
 
 MetricFamily GaugeOf(const char* name, const char* help, double value) {
-  MetricFamily family = Family(name, help, MetricType::Gauge);
+  MetricFamily family = MakeFamily(name, help, MetricType::Gauge);
   Add(family, {}, value);
   return family;
 }
@@ -53,13 +46,13 @@ CommitStats Sum(const std::vector<CommitStats>& loops) {
 }
 
 void CollectCommits(const CommitStats& commits, std::vector<MetricFamily>& families) {
-  MetricFamily begun = Family("quarry_commits_total",
+  MetricFamily begun = MakeFamily("quarry_commits_total",
                               "Commits of interactive transactions and of writes over several shards that began, by phases.",
                               MetricType::Counter);
   Add(begun, {{"phase", "one"}}, static_cast<double>(commits.one_phase));
   Add(begun, {{"phase", "two"}}, static_cast<double>(commits.two_phase));
   families.push_back(std::move(begun));
-  MetricFamily ends = Family("quarry_commit_troubles_total",
+  MetricFamily ends = MakeFamily("quarry_commit_troubles_total",
                              "Commits over several shards that were rolled back, whose caller was told in_doubt, that were "
                              "left to recovery unfinished, or that a shard contradicted.",
                              MetricType::Counter);
@@ -80,7 +73,7 @@ void CollectRecovery(const RecoveryStats& recovery, std::vector<MetricFamily>& f
                            "Those of them whose home is no shard of this gateway.", static_cast<double>(recovery.strangers)));
   families.push_back(GaugeOf("quarry_recovery_unasked_shards", "Shards that the latest sweep could not ask.",
                            static_cast<double>(recovery.unasked)));
-  MetricFamily resolved = Family("quarry_recovery_resolved_total", "Transactions that recovery has ended, by verdict.",
+  MetricFamily resolved = MakeFamily("quarry_recovery_resolved_total", "Transactions that recovery has ended, by verdict.",
                                  MetricType::Counter);
   Add(resolved, {{"verdict", "commit"}}, static_cast<double>(recovery.committed));
   Add(resolved, {{"verdict", "abort"}}, static_cast<double>(recovery.rolled_back));

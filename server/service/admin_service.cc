@@ -16,13 +16,7 @@
 namespace quarry {
 namespace {
 
-constexpr char kService[] = "quarry.v1.AdminService";
-
-void FillTime(absl::Time time, google::protobuf::Timestamp* wire) {
-  const timespec spec = absl::ToTimespec(time);
-  wire->set_seconds(spec.tv_sec);
-  wire->set_nanos(static_cast<int32_t>(spec.tv_nsec));
-}
+constexpr char kAdminService[] = "quarry.v1.AdminService";
 
 v1::ServerState ToWire(ShardState state) {
   switch (state) {
@@ -102,36 +96,36 @@ void AddAdminService(RpcTable& table, GatewayInfo info, const ShardBoard& board,
   const ShardBoard* shards = &board;
   const auto shared_info = std::make_shared<const GatewayInfo>(std::move(info));
   table.AddUnary<v1::ListShardsRequest, v1::ListShardsResponse>(
-      kService, "ListShards",
+      kAdminService, "ListShards",
       [shards, shared_info](const v1::ListShardsRequest&, v1::ListShardsResponse& response, CallScope& scope) {
         return ListShards(shards, shared_info, response, scope);
       });
   table.AddUnary<v1::GetShardRequest, v1::GetShardResponse>(
-      kService, "GetShard",
+      kAdminService, "GetShard",
       [shards, shared_info](const v1::GetShardRequest& request, v1::GetShardResponse& response, CallScope& scope) {
         return GetShard(shards, shared_info, request, response, scope);
       });
   table.AddUnary<v1::GetInfoRequest, v1::GetInfoResponse>(
-      kService, "GetInfo",
+      kAdminService, "GetInfo",
       [shared_info](const v1::GetInfoRequest&, v1::GetInfoResponse& response, CallScope& scope) {
         return GetInfo(shared_info, response, scope);
       });
   const QueryStats* stats = &queries;
   table.AddUnary<v1::ExplainRequest, v1::ExplainResponse>(
-      kService, "Explain",
+      kAdminService, "Explain",
       [stats](const v1::ExplainRequest& request, v1::ExplainResponse& response, CallScope& scope) {
         return Explain(stats, request, response, scope);
       });
   table.AddUnary<v1::ListTopQueriesRequest, v1::ListTopQueriesResponse>(
-      kService, "ListTopQueries",
+      kAdminService, "ListTopQueries",
       [stats](const v1::ListTopQueriesRequest& request, v1::ListTopQueriesResponse& response, CallScope& scope) {
         return ListTopQueries(stats, request, response, scope);
       });
   table.AddUnary<v1::ListInDoubtTransactionsRequest, v1::ListInDoubtTransactionsResponse>(
-      kService, "ListInDoubtTransactions", ListInDoubtTransactions);
-  table.AddUnary<v1::ResolveTransactionRequest, v1::ResolveTransactionResponse>(kService, "ResolveTransaction",
+      kAdminService, "ListInDoubtTransactions", ListInDoubtTransactions);
+  table.AddUnary<v1::ResolveTransactionRequest, v1::ResolveTransactionResponse>(kAdminService, "ResolveTransaction",
                                                                                ResolveTransaction);
-  table.AddUnary<v1::InitShardRequest, v1::InitShardResponse>(kService, "InitShard", InitShard);
+  table.AddUnary<v1::InitShardRequest, v1::InitShardResponse>(kAdminService, "InitShard", InitShard);
 }
 
 }  // namespace quarry

@@ -11,7 +11,6 @@
 namespace quarry {
 namespace {
 
-constexpr char kService[] = "quarry.v1.DataService";
 
 Async<absl::Status> Get(const v1::GetRequest& request, v1::GetResponse& response, CallScope& scope) {
   QUARRY_CO_ASSIGN_OR_RETURN(const ReadOperation op, ToOperation(request));
@@ -46,14 +45,14 @@ Async<absl::Status> Write(const Request& request, Response& response, CallScope&
 
 template <typename Request, typename Response>
 void AddWrite(RpcTable& table, const char* name) {
-  table.AddUnary<Request, Response>(kService, name, Write<Request, Response>, Method::kManyOffers);
+  table.AddUnary<Request, Response>(kDataService, name, Write<Request, Response>, Method::kManyOffers);
 }
 
 }  // namespace
 
 void AddDataService(RpcTable& table) {
-  table.AddUnary<v1::GetRequest, v1::GetResponse>(kService, "Get", Get, Method::kManyOffers);
-  table.AddUnary<v1::BatchGetRequest, v1::BatchGetResponse>(kService, "BatchGet", BatchGet, Method::kManyOffers);
+  table.AddUnary<v1::GetRequest, v1::GetResponse>(kDataService, "Get", Get, Method::kManyOffers);
+  table.AddUnary<v1::BatchGetRequest, v1::BatchGetResponse>(kDataService, "BatchGet", BatchGet, Method::kManyOffers);
   AddWrite<v1::InsertRequest, v1::InsertResponse>(table, "Insert");
   AddWrite<v1::UpdateRequest, v1::UpdateResponse>(table, "Update");
   AddWrite<v1::UpsertRequest, v1::UpsertResponse>(table, "Upsert");

@@ -15,7 +15,7 @@ namespace {
 namespace health = grpc::health::v1;
 using Status = health::HealthCheckResponse;
 
-constexpr char kService[] = "grpc.health.v1.Health";
+constexpr char kHealthService[] = "grpc.health.v1.Health";
 constexpr char kShardPrefix[] = "shard/";
 
 // SERVICE_UNKNOWN for a name that is neither the gateway's, nor a service's, nor a shard's.
@@ -116,11 +116,11 @@ void AddHealthService(RpcTable& table, ShardBoard& board) {
   const RpcTable* methods = &table;
   ShardBoard* shards = &board;
   Method& check = table.AddUnary<health::HealthCheckRequest, health::HealthCheckResponse>(
-      kService, "Check",
+      kHealthService, "Check",
       [methods, shards](const health::HealthCheckRequest& request, health::HealthCheckResponse& response,
                         CallScope&) { return CheckHealth(methods, shards, request, response); });
   Method& watch = table.AddServerStream<health::HealthCheckRequest, health::HealthCheckResponse>(
-      kService, "Watch",
+      kHealthService, "Watch",
       [methods, shards](const health::HealthCheckRequest& request, CallScope& scope,
                         StreamWriter<health::HealthCheckResponse> writer) {
         return WatchHealth(methods, shards, request, scope, writer);

@@ -15,7 +15,7 @@
 namespace quarry {
 namespace {
 
-constexpr char kService[] = "quarry.v1.LockService";
+constexpr char kLockService[] = "quarry.v1.LockService";
 // Of one renewal: the stream itself has no deadline.
 constexpr absl::Duration kRenewTimeout = absl::Seconds(10);
 
@@ -96,10 +96,10 @@ Async<absl::Status> GetLock(const v1::GetLockRequest& request, v1::GetLockRespon
 }  // namespace
 
 void AddLockService(RpcTable& table) {
-  table.AddUnary<v1::AcquireRequest, v1::AcquireResponse>(kService, "Acquire", Acquire);
-  table.AddBidi<v1::KeepAliveRequest, v1::KeepAliveResponse>(kService, "KeepAlive", KeepAlive);
-  table.AddUnary<v1::ReleaseRequest, v1::ReleaseResponse>(kService, "Release", Release);
-  table.AddUnary<v1::GetLockRequest, v1::GetLockResponse>(kService, "GetLock", GetLock);
+  table.AddUnary<v1::AcquireRequest, v1::AcquireResponse>(kLockService, "Acquire", Acquire);
+  table.AddBidi<v1::KeepAliveRequest, v1::KeepAliveResponse>(kLockService, "KeepAlive", KeepAlive);
+  table.AddUnary<v1::ReleaseRequest, v1::ReleaseResponse>(kLockService, "Release", Release);
+  table.AddUnary<v1::GetLockRequest, v1::GetLockResponse>(kLockService, "GetLock", GetLock);
 }
 
 }  // namespace quarry

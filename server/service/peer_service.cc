@@ -32,12 +32,6 @@ v1::GatewayState ToWire(PeerState state) {
   return v1::GATEWAY_STATE_UNSPECIFIED;
 }
 
-void FillTime(absl::Time time, google::protobuf::Timestamp* wire) {
-  const timespec spec = absl::ToTimespec(time);
-  wire->set_seconds(spec.tv_sec);
-  wire->set_nanos(static_cast<int32_t>(spec.tv_nsec));
-}
-
 void FillIdentity(const PeerIdentity& identity, v1::Gateway* wire) {
   wire->set_instance(InstanceText(identity.instance));
   wire->set_deployment(identity.deployment);

@@ -22,7 +22,6 @@
 namespace quarry {
 namespace {
 
-constexpr char kService[] = "quarry.v1.DataService";
 
 // A call whose values take more is not kept to be explained.
 constexpr size_t kExampleBytesMax = 16 << 10;
@@ -212,26 +211,26 @@ Async<absl::Status> Query(QueryRecorder* recorder, QueryLimits limits, const v1:
 void AddQueries(RpcTable& table, QueryRecorder& recorder, const QueryLimits& limits) {
   QueryRecorder* to = &recorder;
   table.AddUnary<v1::ListRequest, v1::ListResponse>(
-      kService, "List", [to](const v1::ListRequest& request, v1::ListResponse& response, CallScope& scope) {
+      kDataService, "List", [to](const v1::ListRequest& request, v1::ListResponse& response, CallScope& scope) {
         return List(to, request, response, scope);
       });
   table.AddServerStream<v1::QueryRequest, v1::QueryResponse>(
-      kService, "Query",
+      kDataService, "Query",
       [to, limits](const v1::QueryRequest& request, CallScope& scope, StreamWriter<v1::QueryResponse> writer) {
         return Query(to, limits, request, scope, writer);
       });
   table.AddUnary<v1::AggregateRequest, v1::AggregateResponse>(
-      kService, "Aggregate",
+      kDataService, "Aggregate",
       [to](const v1::AggregateRequest& request, v1::AggregateResponse& response, CallScope& scope) {
         return Aggregate(to, request, response, scope);
       });
   table.AddUnary<v1::UpdateWhereRequest, v1::UpdateWhereResponse>(
-      kService, "UpdateWhere",
+      kDataService, "UpdateWhere",
       [to](const v1::UpdateWhereRequest& request, v1::UpdateWhereResponse& response, CallScope& scope) {
         return WriteWhere(to, request, response, scope);
       });
   table.AddUnary<v1::DeleteWhereRequest, v1::DeleteWhereResponse>(
-      kService, "DeleteWhere",
+      kDataService, "DeleteWhere",
       [to](const v1::DeleteWhereRequest& request, v1::DeleteWhereResponse& response, CallScope& scope) {
         return WriteWhere(to, request, response, scope);
       });

@@ -16,7 +16,7 @@
 namespace quarry {
 namespace {
 
-constexpr char kService[] = "quarry.v1.SchemaService";
+constexpr char kSchemaService[] = "quarry.v1.SchemaService";
 
 absl::Status RequireCatalog(const Snapshot& snapshot) {
   if (snapshot.catalog_ready) return absl::OkStatus();
@@ -93,10 +93,10 @@ Async<absl::Status> MapKey(const v1::MapKeyRequest& request, v1::MapKeyResponse&
 }  // namespace
 
 void AddSchemaService(RpcTable& table) {
-  table.AddUnary<v1::ListTablesRequest, v1::ListTablesResponse>(kService, "ListTables", ListTables);
-  table.AddUnary<v1::GetTableRequest, v1::GetTableResponse>(kService, "GetTable", GetTable);
-  table.AddUnary<v1::ResolveKeyRequest, v1::ResolveKeyResponse>(kService, "ResolveKey", ResolveKey);
-  table.AddUnary<v1::MapKeyRequest, v1::MapKeyResponse>(kService, "MapKey", MapKey);
+  table.AddUnary<v1::ListTablesRequest, v1::ListTablesResponse>(kSchemaService, "ListTables", ListTables);
+  table.AddUnary<v1::GetTableRequest, v1::GetTableResponse>(kSchemaService, "GetTable", GetTable);
+  table.AddUnary<v1::ResolveKeyRequest, v1::ResolveKeyResponse>(kSchemaService, "ResolveKey", ResolveKey);
+  table.AddUnary<v1::MapKeyRequest, v1::MapKeyResponse>(kSchemaService, "MapKey", MapKey);
 }
 
 }  // namespace quarry

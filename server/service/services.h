@@ -35,6 +35,8 @@ struct GatewayInfo {
   std::map<std::string, int64_t> waiters_max = {};  // By shard, over all loops.
 };
 
+inline constexpr char kDataService[] = "quarry.v1.DataService";
+
 // Rows by key.
 void AddDataService(RpcTable& table);
 // The same service's calls by condition: List, Query, Aggregate, UpdateWhere, DeleteWhere.

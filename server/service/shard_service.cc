@@ -21,7 +21,7 @@
 namespace quarry {
 namespace {
 
-constexpr char kService[] = "quarry.v1.ShardService";
+constexpr char kShardService[] = "quarry.v1.ShardService";
 
 // What the two calls differ in.
 struct SqlCallOptions {
@@ -266,12 +266,12 @@ Async<absl::Status> OnAllShards(RawSqlLimits limits, const v1::OnAllShardsReques
 
 void AddShardService(RpcTable& table, const RawSqlLimits& limits) {
   table.AddServerStream<v1::OnShardRequest, v1::OnShardResponse>(
-      kService, "OnShard",
+      kShardService, "OnShard",
       [limits](const v1::OnShardRequest& request, CallScope& scope, StreamWriter<v1::OnShardResponse> writer) {
         return OnShard(limits, request, scope, writer);
       });
   table.AddServerStream<v1::OnAllShardsRequest, v1::OnAllShardsResponse>(
-      kService, "OnAllShards",
+      kShardService, "OnAllShards",
       [limits](const v1::OnAllShardsRequest& request, CallScope& scope,
                StreamWriter<v1::OnAllShardsResponse> writer) { return OnAllShards(limits, request, scope, writer); });
 }

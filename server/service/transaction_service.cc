@@ -13,7 +13,7 @@
 namespace quarry {
 namespace {
 
-constexpr char kService[] = "quarry.v1.TransactionService";
+constexpr char kTransactionService[] = "quarry.v1.TransactionService";
 
 absl::Status RequireId(const std::string& transaction_id) {
   return transaction_id.empty() ? InvalidField("transaction_id", "is missing; Begin returns it") : absl::OkStatus();
@@ -126,23 +126,23 @@ Async<absl::Status> ActOnSavepoint(const Request& request, Response& response, C
 
 template <SavepointAction kAction, typename Request, typename Response>
 void AddSavepoint(RpcTable& table, const char* name) {
-  table.AddUnary<Request, Response>(kService, name, ActOnSavepoint<kAction, Request, Response>);
+  table.AddUnary<Request, Response>(kTransactionService, name, ActOnSavepoint<kAction, Request, Response>);
 }
 
 }  // namespace
 
 void AddTransactionService(RpcTable& table, const TransactionOptions& options) {
   table.AddUnary<v1::BeginRequest, v1::BeginResponse>(
-      kService, "Begin",
+      kTransactionService, "Begin",
       [idle = options.idle_timeout_default](const v1::BeginRequest& request, v1::BeginResponse& response,
                                             CallScope& scope) { return Begin(idle, request, response, scope); },
       Method::kManyOffers);
-  table.AddUnary<v1::CommitRequest, v1::CommitResponse>(kService, "Commit", Commit, Method::kManyOffers,
+  table.AddUnary<v1::CommitRequest, v1::CommitResponse>(kTransactionService, "Commit", Commit, Method::kManyOffers,
                                                        TransactionRole::kCommit);
-  table.AddUnary<v1::RollbackRequest, v1::RollbackResponse>(kService, "Rollback", Rollback, Method::kFewOffers,
+  table.AddUnary<v1::RollbackRequest, v1::RollbackResponse>(kTransactionService, "Rollback", Rollback, Method::kFewOffers,
                                                            TransactionRole::kRollback);
   table.AddUnary<v1::GetTransactionRequest, v1::GetTransactionResponse>(
-      kService, "GetTransaction", GetTransaction, Method::kFewOffers, TransactionRole::kLook);
+      kTransactionService, "GetTransaction", GetTransaction, Method::kFewOffers, TransactionRole::kLook);
   AddSavepoint<SavepointAction::kCreate, v1::SavepointRequest, v1::SavepointResponse>(table, "Savepoint");
   AddSavepoint<SavepointAction::kRollbackTo, v1::RollbackToSavepointRequest, v1::RollbackToSavepointResponse>(
       table, "RollbackToSavepoint");

@@ -84,6 +84,12 @@ v1::ReadLevel ToWire(ReadLevel level) {
 
 }  // namespace
 
+void FillTime(absl::Time time, google::protobuf::Timestamp* wire) {
+  const timespec spec = absl::ToTimespec(time);
+  wire->set_seconds(spec.tv_sec);
+  wire->set_nanos(static_cast<int32_t>(spec.tv_nsec));
+}
+
 void FillServedBy(const ServedBy& served_by, const Topology& topology, v1::ServedBy* wire) {
   AddSortedNames(served_by.asked, topology, wire->mutable_shards_asked());
   AddSortedNames(served_by.answered, topology, wire->mutable_shards_answered());

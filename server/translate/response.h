@@ -4,9 +4,11 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "core/model/operation.h"
 #include "core/plan/snapshot.h"
 #include "core/txn/transactions.h"
+#include "google/protobuf/timestamp.pb.h"
 #include "quarry/v1/common.pb.h"
 #include "quarry/v1/data.pb.h"
 #include "quarry/v1/schema.pb.h"
@@ -15,6 +17,7 @@
 
 namespace quarry {
 
+void FillTime(absl::Time time, google::protobuf::Timestamp* wire);
 void FillServedBy(const ServedBy& served_by, const Topology& topology, v1::ServedBy* wire);
 // Answered by the gateway itself: no shard.
 void FillServedByGateway(const Topology& topology, v1::ServedBy* wire);

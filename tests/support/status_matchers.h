@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ostream>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -16,6 +17,13 @@ inline const absl::Status& StatusOf(const absl::Status& status) { return status;
 template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
   return result.status();
+}
+
+// Where the violations are.
+inline std::set<std::string> FieldsOf(const absl::Status& status) {
+  std::set<std::string> fields;
+  for (const FieldViolation& violation : DetailOf(status).violations) fields.insert(violation.field);
+  return fields;
 }
 
 MATCHER(IsOk, "is OK") {

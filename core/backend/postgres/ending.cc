@@ -90,7 +90,7 @@ Async<absl::Status> LookUp(Core* core, Ending ending, std::string cause) {
   co_return CommitUnknown(core->options.shard, ending.transaction, cause);
 }
 
-Async<void> Finish(Core* core, Leased leased, Ending ending, Completer<absl::Status> done) {
+Async<void> EndAndTell(Core* core, Leased leased, Ending ending, Completer<absl::Status> done) {
   const BatchPtr batch = ending.batch;
   batch->commits = true;
   co_await leased->Run(batch, absl::InfiniteFuture());
@@ -130,7 +130,7 @@ Async<absl::Status> EndInBackground(Core& core, Leased leased, Ending ending, ab
   const Timer timer(core.loop, deadline, [done, shard, transaction = ending.transaction]() mutable {
     done.Set(CommitUnknown(shard, transaction, "the deadline ended during the commit, which goes on"));
   });
-  core.background.Run(Finish(&core, std::move(leased), std::move(ending), done));
+  core.background.Run(EndAndTell(&core, std::move(leased), std::move(ending), done));
   Future<absl::Status> future = done.future();
   absl::Status status = co_await future;
   co_return status;

@@ -67,9 +67,9 @@ constexpr char kUniqueIndexes[] =
     "AND k.position <= i.indnkeyatts AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid "
     "AND c.conrelid = i.indrelid) ORDER BY r.relname, k.position";
 
-class Session {
+class SchemaReader {
  public:
-  Session(const std::string& conninfo, absl::Duration timeout) {
+  SchemaReader(const std::string& conninfo, absl::Duration timeout) {
     const int64_t seconds = std::max<int64_t>(2, absl::ToInt64Seconds(timeout));
     const std::string limit = absl::StrCat(seconds);
     const std::string options = absl::StrCat("-c statement_timeout=", seconds * 1000);
@@ -78,9 +78,9 @@ class Session {
     const char* values[] = {limit.c_str(), options.c_str(), user_timeout.c_str(), conninfo.c_str(), "UTF8", nullptr};
     connection_ = PQconnectdbParams(keywords, values, 1);
   }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-  ~Session() { PQfinish(connection_); }
+  SchemaReader(const SchemaReader&) = delete;
+  SchemaReader& operator=(const SchemaReader&) = delete;
+  ~SchemaReader() { PQfinish(connection_); }
 
   absl::Status Connected() const {
     if (PQstatus(connection_) == CONNECTION_OK) return absl::OkStatus();
@@ -140,8 +140,8 @@ void AddConstraint(const TextRow& row, TableSchema* table) {
   }
 }
 
-absl::Status ReadTable(Session* session, const std::string& name, ShardSchema* schema) {
-  QUARRY_ASSIGN_OR_RETURN(const std::vector<TextRow> found, session->Query(kRelation, QuotedName(name)));
+absl::Status ReadTable(SchemaReader* reader, const std::string& name, ShardSchema* schema) {
+  QUARRY_ASSIGN_OR_RETURN(const std::vector<TextRow> found, reader->Query(kRelation, QuotedName(name)));
   if (found.empty()) return absl::OkStatus();
   const std::string& oid = found[0][0];
   if (found[0][1] != "r" && found[0][1] != "p") {
@@ -151,11 +151,11 @@ absl::Status ReadTable(Session* session, const std::string& name, ShardSchema* s
   }
   TableSchema table;
   table.name = name;
-  QUARRY_ASSIGN_OR_RETURN(const std::vector<TextRow> columns, session->Query(kColumns, oid));
+  QUARRY_ASSIGN_OR_RETURN(const std::vector<TextRow> columns, reader->Query(kColumns, oid));
   for (const TextRow& row : columns) table.columns.push_back(ReadColumn(row));
-  QUARRY_ASSIGN_OR_RETURN(const std::vector<TextRow> constraints, session->Query(kConstraints, oid));
+  QUARRY_ASSIGN_OR_RETURN(const std::vector<TextRow> constraints, reader->Query(kConstraints, oid));
   for (const TextRow& row : constraints) AddConstraint(row, &table);
-  QUARRY_ASSIGN_OR_RETURN(const std::vector<TextRow> indexes, session->Query(kUniqueIndexes, oid));
+  QUARRY_ASSIGN_OR_RETURN(const std::vector<TextRow> indexes, reader->Query(kUniqueIndexes, oid));
   for (const TextRow& row : indexes) AddConstraint({"u", row[0], row[1]}, &table);
   std::sort(table.unique_constraints.begin(), table.unique_constraints.end(),
             [](const UniqueConstraint& a, const UniqueConstraint& b) { return a.name < b.name; });
@@ -167,10 +167,10 @@ absl::Status ReadTable(Session* session, const std::string& name, ShardSchema* s
 
 absl::StatusOr<ShardSchema> IntrospectPostgres(const std::string& conninfo, const std::vector<std::string>& tables,
                                                absl::Duration timeout) {
-  Session session(conninfo, timeout);
-  QUARRY_RETURN_IF_ERROR(session.Connected());
+  SchemaReader reader(conninfo, timeout);
+  QUARRY_RETURN_IF_ERROR(reader.Connected());
   ShardSchema schema;
-  for (const std::string& table : tables) QUARRY_RETURN_IF_ERROR(ReadTable(&session, table, &schema));
+  for (const std::string& table : tables) QUARRY_RETURN_IF_ERROR(ReadTable(&reader, table, &schema));
   return schema;
 }
 

@@ -88,7 +88,7 @@ class DoubleSum {
 };
 
 template <typename Sum>
-void Step(sqlite3_context* context, int, sqlite3_value** arguments) {
+void AddTo(sqlite3_context* context, int, sqlite3_value** arguments) {
   if (sqlite3_value_type(arguments[0]) == SQLITE_NULL) return;
   auto** sum = static_cast<Sum**>(sqlite3_aggregate_context(context, sizeof(Sum*)));
   if (sum == nullptr) return sqlite3_result_error_nomem(context);
@@ -108,7 +108,7 @@ void Final(sqlite3_context* context) {
 
 template <typename Sum>
 int RegisterSum(sqlite3* db, const char* name) {
-  return sqlite3_create_function_v2(db, name, 1, kFlags, nullptr, nullptr, &Step<Sum>, &Final<Sum>, nullptr);
+  return sqlite3_create_function_v2(db, name, 1, kFlags, nullptr, nullptr, &AddTo<Sum>, &Final<Sum>, nullptr);
 }
 
 int CompareDecimals(void*, int a_size, const void* a, int b_size, const void* b) {

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/child.h"
 #include "tests/support/sqlite_branches.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -31,14 +32,6 @@ using testing::IsEmpty;
 constexpr char kSchema[] =
     "CREATE TABLE a(id BIGINT PRIMARY KEY, body BLOB); CREATE TABLE b(id BIGINT PRIMARY KEY, body BLOB);"
     "INSERT INTO a VALUES (1, x'01'); INSERT INTO b VALUES (1, x'01')";
-
-int InChild(const std::function<int()>& work) {
-  const pid_t child = fork();
-  if (child == 0) _exit(work());
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
 
 absl::Status WriteBoth(BranchShard& shard, Session& session) {
   for (const char* table : {"a", "b"}) {

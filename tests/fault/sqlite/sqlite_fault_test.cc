@@ -20,6 +20,7 @@
 #include "core/base/epoll_loop.h"
 #include "core/base/gather.h"
 #include "gtest/gtest.h"
+#include "tests/support/child.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -51,15 +52,6 @@ absl::StatusOr<TaskResult> Execute(EpollLoop& loop, Backend& backend, const Task
   CallContext ctx(loop);
   ctx.deadline = loop.Now() + absl::Seconds(30);
   return RunOn(loop, backend.Execute(task, ctx));
-}
-
-// Runs `work` in a process of its own; its result is the exit code.
-int InChild(const std::function<int()>& work) {
-  const pid_t child = fork();
-  if (child == 0) _exit(work());
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 TEST(SqliteFaultTest, AMissingOrUnwritableDirectoryIsUnavailableAndSaysWhy) {

@@ -18,7 +18,7 @@
 namespace quarry {
 namespace {
 
-constexpr absl::Duration kStartMax = absl::Minutes(5);
+constexpr absl::Duration kAllStartMax = absl::Minutes(5);
 
 // Runs the script, which is told to stop when this process ends.
 pid_t Spawn(int pairs, const std::string& json, const std::string& log) {
@@ -51,7 +51,7 @@ absl::StatusOr<std::unique_ptr<ReplicatedServers>> ReplicatedServers::Start(int 
   const std::string json = servers->folder_.path() + "/servers.json";
   const std::string log = servers->folder_.path() + "/log";
   servers->script_ = Spawn(pairs, json, log);
-  const absl::Time last = absl::Now() + kStartMax;
+  const absl::Time last = absl::Now() + kAllStartMax;
   while (!std::filesystem::exists(json)) {  // Written whole, under another name, then renamed.
     if (waitpid(servers->script_, nullptr, WNOHANG) == servers->script_) {
       servers->script_ = 0;

@@ -12,7 +12,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr char kRequest[] = "0191d3a0-0000-7000-8000-000000000001";
+constexpr char kAcrossRequest[] = "0191d3a0-0000-7000-8000-000000000001";
 
 // Gives back what is inserted; deletes count one row.
 absl::StatusOr<StepResult> Echo(const Step& step) {
@@ -147,7 +147,7 @@ TEST_F(AcrossWriteTest, CommitsRowsOfSeveralShardsAndOfAllTogether) {
 
 TEST_F(AcrossWriteTest, RepeatsTheStoredReplyOfACommitOverShards) {
   WriteOperation op = WriteOf({InsertUser(2), InsertUser(1)});
-  op.request_id = kRequest;
+  op.request_id = kAcrossRequest;
   op.request_hash = 7;
   ASSERT_OK_AND_ASSIGN(const WriteResult first, Write(op));
   EXPECT_FALSE(first.replayed);
@@ -183,7 +183,7 @@ TEST_F(AcrossWriteTest, RunsTheLastOfTwoShardsWithItsPrepareWhenTheFirstIsDone) 
 TEST_F(AcrossWriteTest, NamesTheMutationThatFailsTogetherWithThePrepare) {
   WriteOperation op = WriteOf({InsertUser(1), InsertUser(2)});
   op.indexed_paths = true;
-  op.request_id = kRequest;
+  op.request_id = kAcrossRequest;
   scripts_[2].step = [](const Step&) -> absl::StatusOr<StepResult> { return UniqueViolation(); };
   const absl::Status status = Write(op).status();
   EXPECT_THAT(status, HasReason(reason::kUniqueViolation));
@@ -260,7 +260,7 @@ TEST_F(AcrossWriteTest, RepeatsTheStoredReplyThoughTheRowIsThereByThen) {
   Mutation mutation = Country("de");
   mutation.returning = {"name"};
   WriteOperation op = WriteOf({mutation});
-  op.request_id = kRequest;
+  op.request_id = kAcrossRequest;
   op.request_hash = 7;
   ASSERT_OK_AND_ASSIGN(const WriteResult first, Write(op));
   EXPECT_FALSE(first.replayed);
@@ -278,7 +278,7 @@ TEST_F(AcrossWriteTest, RepeatsTheStoredReplyThoughTheRowIsThereByThen) {
 
 TEST_F(AcrossWriteTest, StoresNoReplyOfAWriteThatFailed) {
   WriteOperation op = WriteOf({Country("de")});
-  op.request_id = kRequest;
+  op.request_id = kAcrossRequest;
   scripts_[2].fail[CallKind::kStep] = Down();
   EXPECT_THAT(Write(op), HasReason(reason::kShardUnavailable));
   ExpectNothingApplied();
@@ -295,7 +295,7 @@ TEST_F(AcrossWriteTest, RefusesOnlyTheItemsOfABatchThatTheFirstShardRefuses) {
   };
   WriteOperation op = WriteOf({Country("de"), Country("fr"), InsertUser(0), Country("xx", MutationKind::kDelete)},
                               Atomicity::kEach);
-  op.request_id = kRequest;
+  op.request_id = kAcrossRequest;
   for (ShardScript& shard : scripts_) {
     if (&shard == &scripts_[0]) continue;
     shard.step = [](const Step& step) -> absl::StatusOr<StepResult> {

@@ -13,7 +13,7 @@
 namespace quarry {
 namespace {
 
-constexpr char kRequest[] = "0190163d-8694-739b-aea5-966c26f8ad91";
+constexpr char kLockRequest[] = "0190163d-8694-739b-aea5-966c26f8ad91";
 
 MATCHER_P2(FailsWith, code, reason, "") {
   const absl::Status& status = StatusOf(arg);
@@ -322,7 +322,7 @@ TEST_F(LocksTest, AFenceInATransactionHoldsUntilItsEnd) {
 
 TEST_F(LocksTest, ARepeatedRequestIsAnsweredWhoeverHoldsTheLockByNow) {
   WriteOperation op = InsertItems({1}, FenceOf("a", 5));
-  op.request_id = kRequest;
+  op.request_id = kLockRequest;
   op.request_hash = 1;
   ASSERT_THAT(Write(op), IsOk());
   ASSERT_THAT(Write(InsertItems({4}, FenceOf("a", 6))), IsOk());

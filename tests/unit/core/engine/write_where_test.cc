@@ -10,7 +10,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-constexpr char kRequest[] = "0190163d-8694-739b-aea5-966c26f8ad91";
+constexpr char kWriteRequest[] = "0190163d-8694-739b-aea5-966c26f8ad91";
 
 class WriteWhereTest : public QueryClusterTest {
  protected:
@@ -100,7 +100,7 @@ TEST_F(WriteWhereTest, RefusesWhatIsNotMeant) {
 TEST_F(WriteWhereTest, GoesOnWhereAnEarlierTryEnded) {
   Fill(Shops(200));
   BulkWriteOperation op = Mark(1);
-  op.request_id = kRequest;
+  op.request_id = kWriteRequest;
   op.request_hash = 5;
   // Three batches go through on s1; the answer of the fourth is lost although it was applied.
   for (int i = 0; i < 3; ++i) faults_[1]->Inject(Fault::kNone);
@@ -132,7 +132,7 @@ TEST_F(WriteWhereTest, IsNoReplayWhereABatchRanAnewAndFailed) {
   Fill(Shops(200));
   BulkWriteOperation op = Mark(1);
   op.target.shards = {"s1"};
-  op.request_id = kRequest;
+  op.request_id = kWriteRequest;
   op.request_hash = 5;
   // 34 rows are four full batches and a last one, which is followed by the question whether rows are left.
   for (const auto& [answered, rows] : {std::pair(2, 14), std::pair(5, 34)}) {
@@ -219,7 +219,7 @@ TEST_F(WriteWhereTest, LeavesNothingInATransactionWhenABatchFails) {
   const std::string id = *engine_->Begin(BeginOptions());
   BulkWriteOperation op = Mark(1);
   op.target.shards = {"s1"};
-  op.request_id = kRequest;
+  op.request_id = kWriteRequest;
   const absl::Status failed = WriteWhere(op, id).status();
   EXPECT_THAT(failed, HasReason(reason::kUniqueViolation));
   EXPECT_EQ(DetailOf(failed).facts.at("shard"), "s1");
@@ -237,7 +237,7 @@ TEST_F(WriteWhereTest, GivesItsTransactionTheSameAnswerAgain) {
   const std::string id = *engine_->Begin(BeginOptions());
   BulkWriteOperation op = Mark(1);
   op.target.shards = {"s1"};
-  op.request_id = kRequest;
+  op.request_id = kWriteRequest;
   ASSERT_OK_AND_ASSIGN(const BulkWriteResult first, WriteWhere(op, id));
   EXPECT_FALSE(first.replayed);
   ASSERT_OK_AND_ASSIGN(const BulkWriteResult second, WriteWhere(op, id));
@@ -248,11 +248,11 @@ TEST_F(WriteWhereTest, GivesItsTransactionTheSameAnswerAgain) {
 TEST(DerivedRequestIdTest, IsAUuidOfItsOwnForEveryTask) {
   std::set<std::string> ids;
   for (int64_t batch = 0; batch < 10; ++batch) {
-    for (const bool rest : {false, true}) ids.insert(DerivedRequestId(kRequest, batch, rest));
+    for (const bool rest : {false, true}) ids.insert(DerivedRequestId(kWriteRequest, batch, rest));
   }
   EXPECT_EQ(ids.size(), 20u);
   for (const std::string& id : ids) EXPECT_EQ(CanonicalUuid(id), id);
-  EXPECT_EQ(DerivedRequestId(kRequest, 3, false), DerivedRequestId(kRequest, 3, false));
+  EXPECT_EQ(DerivedRequestId(kWriteRequest, 3, false), DerivedRequestId(kWriteRequest, 3, false));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace quarry {
 namespace {
 
-const absl::Status kDown = absl::UnavailableError("down");
+const absl::Status kFault = absl::UnavailableError("down");
 const absl::Status kCut = absl::UnknownError("the connection was lost");
 
 class RetryBackendTest : public ShardFixture {
@@ -28,15 +28,15 @@ class RetryBackendTest : public ShardFixture {
 };
 
 TEST_F(RetryBackendTest, AReadIsTriedAgainWhileTheShardIsUnavailable) {
-  fake->AnswerNext(kDown);
-  fake->AnswerNext(kDown);
+  fake->AnswerNext(kFault);
+  fake->AnswerNext(kFault);
   EXPECT_THAT(CallThrough(AnyRead()), IsOk());
   EXPECT_EQ(fake->calls(), 3);
   EXPECT_EQ(observer.retries, 2);
 }
 
 TEST_F(RetryBackendTest, AttemptsAreBounded) {
-  fake->AnswerWith(kDown);
+  fake->AnswerWith(kFault);
   EXPECT_THAT(CallThrough(AnyRead()), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(fake->calls(), 3);
 }
@@ -51,7 +51,7 @@ TEST_F(RetryBackendTest, OtherErrorsAreFinal) {
 }
 
 TEST_F(RetryBackendTest, AWriteWithoutAGuardIsNeverTriedAgain) {
-  fake->AnswerWith(kDown);
+  fake->AnswerWith(kFault);
   EXPECT_FALSE(CallThrough(AnyWrite()).ok());
   fake->AnswerWith(kCut);
   EXPECT_FALSE(CallThrough(AnyWrite()).ok());
@@ -59,7 +59,7 @@ TEST_F(RetryBackendTest, AWriteWithoutAGuardIsNeverTriedAgain) {
 }
 
 TEST_F(RetryBackendTest, AGuardedWriteIsTriedAgainAlsoWhenItsOutcomeIsUnknown) {
-  fake->AnswerNext(kDown);
+  fake->AnswerNext(kFault);
   fake->AnswerNext(kCut);
   EXPECT_THAT(CallThrough(GuardedWrite("a")), IsOk());
   EXPECT_EQ(fake->calls(), 3);
@@ -73,7 +73,7 @@ TEST_F(RetryBackendTest, AnOpenBreakerEndsIt) {
 }
 
 TEST_F(RetryBackendTest, NoAttemptBeginsAfterTheDeadline) {
-  fake->AnswerWith(kDown);
+  fake->AnswerWith(kFault);
   ctx.deadline = loop.Now();
   EXPECT_THAT(Call(retry, AnyRead()), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(fake->calls(), 1);
@@ -81,7 +81,7 @@ TEST_F(RetryBackendTest, NoAttemptBeginsAfterTheDeadline) {
 }
 
 TEST_F(RetryBackendTest, ADropDuringThePauseEndsIt) {
-  fake->AnswerWith(kDown);
+  fake->AnswerWith(kFault);
   const Task task = AnyRead();
   Started<absl::StatusOr<TaskResult>> call(retry.Execute(task, ctx));
   EXPECT_FALSE(call.answered());
@@ -91,7 +91,7 @@ TEST_F(RetryBackendTest, ADropDuringThePauseEndsIt) {
 }
 
 TEST_F(RetryBackendTest, PausesAreRandomAndGrowWithinTheirBounds) {
-  fake->AnswerWith(kDown);
+  fake->AnswerWith(kFault);
   const Task task = AnyRead();
   for (int i = 0; i < 5; ++i) {
     const absl::Time started = loop.Now();
@@ -105,7 +105,7 @@ TEST_F(RetryBackendTest, PausesAreRandomAndGrowWithinTheirBounds) {
 }
 
 TEST_F(RetryBackendTest, AnOutageIsMultipliedByTheBudgetOnly) {
-  fake->AnswerWith(kDown);
+  fake->AnswerWith(kFault);
   ctx.deadline = absl::InfiniteFuture();
   for (int i = 0; i < 1000; ++i) EXPECT_FALSE(CallThrough(AnyRead()).ok());
   EXPECT_LE(fake->calls(), 1000 + 100 + 10);  // 10 % and the burst.
@@ -113,7 +113,7 @@ TEST_F(RetryBackendTest, AnOutageIsMultipliedByTheBudgetOnly) {
 }
 
 TEST_F(RetryBackendTest, ALeaseIsTriedAgain) {
-  fake->AnswerLeaseWith(kDown);
+  fake->AnswerLeaseWith(kFault);
   Started<absl::StatusOr<std::unique_ptr<Session>>> call(retry.Lease(session_options, ctx));
   fake->AnswerLeaseWith(absl::OkStatus());
   loop.Advance(absl::Seconds(1));
@@ -123,7 +123,7 @@ TEST_F(RetryBackendTest, ALeaseIsTriedAgain) {
 }
 
 TEST_F(RetryBackendTest, APingIsNot) {
-  fake->AnswerPingWith(kDown);
+  fake->AnswerPingWith(kFault);
   EXPECT_FALSE(RunNow(loop, retry.Ping(ctx)).ok());
   EXPECT_EQ(fake->pings(), 1);
 }

@@ -13,7 +13,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using Kind = RecoveryEvent::Kind;
 
 const std::map<std::string, ShardId> kShards = {{"a", ShardId{0}}, {"b", ShardId{1}}, {"c", ShardId{2}}};
 constexpr ShardId kHome{2};
@@ -40,18 +39,18 @@ Decision Of(Verdict verdict, std::vector<std::string> participants) {
   return decision;
 }
 
-std::vector<std::string> Tell(Recovery& recovery, Kind kind, std::optional<Decision> decision = std::nullopt) {
+std::vector<std::string> Tell(Recovery& recovery, RecoveryEvent::Kind kind, std::optional<Decision> decision = std::nullopt) {
   RecoveryEvent event{.kind = kind, .shard = kHome};
   event.decision = std::move(decision);
   return Texts(recovery.On(event));
 }
 
-std::vector<std::string> TellFailed(Recovery& recovery, Kind kind, ShardId shard = kHome) {
+std::vector<std::string> TellFailed(Recovery& recovery, RecoveryEvent::Kind kind, ShardId shard = kHome) {
   return Texts(recovery.On(RecoveryEvent{.kind = kind, .shard = shard, .ok = false}));
 }
 
 std::vector<std::string> TellFinished(Recovery& recovery, ShardId shard, BranchEnd end) {
-  RecoveryEvent event{.kind = Kind::kFinished, .shard = shard};
+  RecoveryEvent event{.kind = RecoveryEvent::Kind::kFinished, .shard = shard};
   event.end = end;
   return Texts(recovery.On(event));
 }
@@ -59,12 +58,12 @@ std::vector<std::string> TellFinished(Recovery& recovery, ShardId shard, BranchE
 TEST(RecoveryTest, FinishesAllParticipantsOfACommitSeenOrNot) {
   Recovery recovery(kHome, {ShardId{1}}, kShards);
   EXPECT_THAT(Texts(recovery.Start()), ElementsAre("find 2"));
-  EXPECT_THAT(Tell(recovery, Kind::kDecisionFound, Of(Verdict::kCommit, {"c", "b", "a"})),
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kDecisionFound, Of(Verdict::kCommit, {"c", "b", "a"})),
               ElementsAre("finish 0 commit", "finish 1 commit"));
   EXPECT_THAT(TellFinished(recovery, ShardId{1}, BranchEnd::kCommitted), IsEmpty());
   EXPECT_THAT(TellFinished(recovery, ShardId{0}, BranchEnd::kCommitted), ElementsAre("mark 2"));
   EXPECT_FALSE(recovery.resolved());
-  EXPECT_THAT(Tell(recovery, Kind::kMarked), ElementsAre("end"));
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kMarked), ElementsAre("end"));
   EXPECT_TRUE(recovery.resolved());
   EXPECT_EQ(recovery.verdict(), Verdict::kCommit);
   EXPECT_THAT(recovery.contradictions(), IsEmpty());
@@ -73,50 +72,50 @@ TEST(RecoveryTest, FinishesAllParticipantsOfACommitSeenOrNot) {
 TEST(RecoveryTest, WithoutADecisionTheAbortStandsAtHomeBeforeABranchIsRolledBack) {
   Recovery recovery(kHome, {ShardId{1}, ShardId{0}, ShardId{1}}, kShards);
   recovery.Start();
-  EXPECT_THAT(Tell(recovery, Kind::kDecisionFound), ElementsAre("abort 2"));
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kDecisionFound), ElementsAre("abort 2"));
   EXPECT_EQ(recovery.verdict(), std::nullopt);
-  EXPECT_THAT(Tell(recovery, Kind::kAbortDecided, Of(Verdict::kAbort, {})),
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kAbortDecided, Of(Verdict::kAbort, {})),
               ElementsAre("finish 0 abort", "finish 1 abort"));
   TellFinished(recovery, ShardId{0}, BranchEnd::kAbsent);
   EXPECT_THAT(TellFinished(recovery, ShardId{1}, BranchEnd::kAbsent), ElementsAre("mark 2"));
-  EXPECT_THAT(Tell(recovery, Kind::kMarked), ElementsAre("end"));
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kMarked), ElementsAre("end"));
   EXPECT_EQ(recovery.verdict(), Verdict::kAbort);
 }
 
 TEST(RecoveryTest, ACommitThatWinsAgainstItsAbortIsFinished) {
   Recovery recovery(kHome, {ShardId{0}}, kShards);
   recovery.Start();
-  Tell(recovery, Kind::kDecisionFound);
-  EXPECT_THAT(Tell(recovery, Kind::kAbortDecided, Of(Verdict::kCommit, {"a", "b", "c"})),
+  Tell(recovery, RecoveryEvent::Kind::kDecisionFound);
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kAbortDecided, Of(Verdict::kCommit, {"a", "b", "c"})),
               ElementsAre("finish 0 commit", "finish 1 commit"));
 }
 
 TEST(RecoveryTest, GivesUpUntilTheNextSweepWhereHomeDoesNotAnswer) {
   Recovery finding(kHome, {ShardId{0}}, kShards);
   finding.Start();
-  EXPECT_THAT(TellFailed(finding, Kind::kDecisionFound), ElementsAre("end"));
+  EXPECT_THAT(TellFailed(finding, RecoveryEvent::Kind::kDecisionFound), ElementsAre("end"));
   EXPECT_FALSE(finding.resolved());
 
   Recovery deciding(kHome, {ShardId{0}}, kShards);
   deciding.Start();
-  Tell(deciding, Kind::kDecisionFound);
-  EXPECT_THAT(TellFailed(deciding, Kind::kAbortDecided), ElementsAre("end"));
+  Tell(deciding, RecoveryEvent::Kind::kDecisionFound);
+  EXPECT_THAT(TellFailed(deciding, RecoveryEvent::Kind::kAbortDecided), ElementsAre("end"));
   EXPECT_FALSE(deciding.resolved());
 
   Recovery marking(kHome, {ShardId{0}}, kShards);
   marking.Start();
-  Tell(marking, Kind::kDecisionFound, Of(Verdict::kAbort, {}));
+  Tell(marking, RecoveryEvent::Kind::kDecisionFound, Of(Verdict::kAbort, {}));
   TellFinished(marking, ShardId{0}, BranchEnd::kAbsent);
-  EXPECT_THAT(TellFailed(marking, Kind::kMarked), ElementsAre("end"));
+  EXPECT_THAT(TellFailed(marking, RecoveryEvent::Kind::kMarked), ElementsAre("end"));
   EXPECT_FALSE(marking.resolved());
 }
 
 TEST(RecoveryTest, ADecisionIsNotMarkedFinishedWhileAPartDoesNotAnswer) {
   Recovery recovery(kHome, {}, kShards);
   recovery.Start();
-  EXPECT_THAT(Tell(recovery, Kind::kDecisionFound, Of(Verdict::kCommit, {"a", "b", "c"})),
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kDecisionFound, Of(Verdict::kCommit, {"a", "b", "c"})),
               ElementsAre("finish 0 commit", "finish 1 commit"));
-  EXPECT_THAT(TellFailed(recovery, Kind::kFinished, ShardId{0}), IsEmpty());
+  EXPECT_THAT(TellFailed(recovery, RecoveryEvent::Kind::kFinished, ShardId{0}), IsEmpty());
   EXPECT_THAT(TellFinished(recovery, ShardId{1}, BranchEnd::kCommitted), ElementsAre("end"));
   EXPECT_FALSE(recovery.resolved());
 }
@@ -124,7 +123,7 @@ TEST(RecoveryTest, ADecisionIsNotMarkedFinishedWhileAPartDoesNotAnswer) {
 TEST(RecoveryTest, ADecisionIsNotMarkedFinishedWhileAParticipantIsNoShardOfOurs) {
   Recovery recovery(kHome, {}, kShards);
   recovery.Start();
-  EXPECT_THAT(Tell(recovery, Kind::kDecisionFound, Of(Verdict::kCommit, {"a", "gone", "c"})),
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kDecisionFound, Of(Verdict::kCommit, {"a", "gone", "c"})),
               ElementsAre("finish 0 commit"));
   EXPECT_THAT(TellFinished(recovery, ShardId{0}, BranchEnd::kCommitted), ElementsAre("end"));
   EXPECT_FALSE(recovery.resolved());
@@ -133,7 +132,7 @@ TEST(RecoveryTest, ADecisionIsNotMarkedFinishedWhileAParticipantIsNoShardOfOurs)
 TEST(RecoveryTest, AMissingPartOfACommitIsAContradictionAndNotMarkedFinished) {
   Recovery recovery(kHome, {}, kShards);
   recovery.Start();
-  Tell(recovery, Kind::kDecisionFound, Of(Verdict::kCommit, {"a", "c"}));
+  Tell(recovery, RecoveryEvent::Kind::kDecisionFound, Of(Verdict::kCommit, {"a", "c"}));
   EXPECT_THAT(TellFinished(recovery, ShardId{0}, BranchEnd::kAbsent), ElementsAre("end"));
   EXPECT_THAT(recovery.contradictions(), ElementsAre(ShardId{0}));
   EXPECT_FALSE(recovery.resolved());
@@ -142,7 +141,7 @@ TEST(RecoveryTest, AMissingPartOfACommitIsAContradictionAndNotMarkedFinished) {
 TEST(RecoveryTest, ACommittedPartOfAnAbortIsAContradiction) {
   Recovery recovery(kHome, {ShardId{0}}, kShards);
   recovery.Start();
-  Tell(recovery, Kind::kDecisionFound, Of(Verdict::kAbort, {}));
+  Tell(recovery, RecoveryEvent::Kind::kDecisionFound, Of(Verdict::kAbort, {}));
   EXPECT_THAT(TellFinished(recovery, ShardId{0}, BranchEnd::kCommitted), ElementsAre("end"));
   EXPECT_THAT(recovery.contradictions(), ElementsAre(ShardId{0}));
 }
@@ -150,10 +149,10 @@ TEST(RecoveryTest, ACommittedPartOfAnAbortIsAContradiction) {
 TEST(RecoveryTest, EventsThatNobodyAwaitsChangeNothing) {
   Recovery recovery(kHome, {ShardId{0}}, kShards);
   recovery.Start();
-  EXPECT_THAT(Tell(recovery, Kind::kAbortDecided, Of(Verdict::kAbort, {})), IsEmpty());
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kAbortDecided, Of(Verdict::kAbort, {})), IsEmpty());
   EXPECT_THAT(TellFinished(recovery, ShardId{0}, BranchEnd::kAbsent), IsEmpty());
-  EXPECT_THAT(Tell(recovery, Kind::kDecisionFound, Of(Verdict::kAbort, {})), ElementsAre("finish 0 abort"));
-  EXPECT_THAT(Tell(recovery, Kind::kDecisionFound, Of(Verdict::kCommit, {"a"})), IsEmpty());
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kDecisionFound, Of(Verdict::kAbort, {})), ElementsAre("finish 0 abort"));
+  EXPECT_THAT(Tell(recovery, RecoveryEvent::Kind::kDecisionFound, Of(Verdict::kCommit, {"a"})), IsEmpty());
   EXPECT_THAT(TellFinished(recovery, ShardId{1}, BranchEnd::kAbsent), IsEmpty());
   EXPECT_THAT(TellFinished(recovery, ShardId{0}, BranchEnd::kAbsent), ElementsAre("mark 2"));
 }

@@ -16,8 +16,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr ShardId kFirst{0};
-constexpr ShardId kSecond{1};
+constexpr ShardId kA{0};
+constexpr ShardId kB{1};
 
 class SnapshotCutsTest : public ::testing::Test {
  protected:
@@ -59,7 +59,7 @@ TEST_F(SnapshotCutsTest, FixesItsSessionsWhileAllGatesAreClosed) {
     return RowsResult({{Value::Int64(1)}});
   };
   const CallContext ctx = Within(absl::Seconds(5));
-  ASSERT_OK_AND_ASSIGN(const CutSessions sessions, RunNow(loop_, Open({kFirst, kSecond}, ctx)));
+  ASSERT_OK_AND_ASSIGN(const CutSessions sessions, RunNow(loop_, Open({kA, kB}, ctx)));
   EXPECT_EQ(sessions.size(), 2u);
   EXPECT_EQ(closed, 2);
   EXPECT_EQ(cuts_.stats().cycles, 1);
@@ -69,7 +69,7 @@ TEST_F(SnapshotCutsTest, FixesItsSessionsWhileAllGatesAreClosed) {
 TEST_F(SnapshotCutsTest, TakesTheCutAgainWhenAGateWasLost) {
   second_.two_phase.state().lose["Release"] = Down();
   const CallContext ctx = Within(absl::Seconds(5));
-  Started<Opened> cut(Open({kFirst, kSecond}, ctx));
+  Started<Opened> cut(Open({kA, kB}, ctx));
   loop_.Settle();
   EXPECT_FALSE(cut.answered());
   EXPECT_EQ(cuts_.stats().retries, 1);
@@ -85,7 +85,7 @@ TEST_F(SnapshotCutsTest, TakesTheCutAgainWhenAGateWasLost) {
 TEST_F(SnapshotCutsTest, SaysThatAGateWasLostWhenNoTimeIsLeftForAnotherTry) {
   second_.two_phase.state().lose["Release"] = Down();
   const CallContext ctx = Within(options_.gate_timeout);
-  const absl::Status lost = RunNow(loop_, Open({kFirst, kSecond}, ctx)).status();
+  const absl::Status lost = RunNow(loop_, Open({kA, kB}, ctx)).status();
   EXPECT_THAT(lost, StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(lost, HasReason(reason::kShardUnavailable));
   EXPECT_THAT(std::string(lost.message()),
@@ -98,8 +98,8 @@ TEST_F(SnapshotCutsTest, AReaderIsAnsweredAtItsDeadlineThoughTheCycleGoesOnForAn
   second_.hold = {CallKind::kStep};
   const CallContext hurried = Within(absl::Seconds(1));
   const CallContext patient = Within(absl::Seconds(10));
-  Started<Opened> first(Open({kFirst, kSecond}, hurried));
-  Started<Opened> second(Open({kFirst, kSecond}, patient));
+  Started<Opened> first(Open({kA, kB}, hurried));
+  Started<Opened> second(Open({kA, kB}, patient));
   loop_.Advance(absl::Seconds(1));
   ASSERT_TRUE(first.answered());
   const absl::Status late = first.result().status();

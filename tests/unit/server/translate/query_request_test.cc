@@ -16,12 +16,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::set<std::string> FieldsOf(const absl::Status& status) {
-  std::set<std::string> fields;
-  for (const FieldViolation& violation : DetailOf(status).violations) fields.insert(violation.field);
-  return fields;
-}
-
 v1::QueryRequest Priced() {
   v1::QueryRequest request;
   request.set_table("items");

@@ -22,12 +22,6 @@ v1::InsertRequest Insert() {
   return request;
 }
 
-std::set<std::string> FieldsOf(const absl::Status& status) {
-  std::set<std::string> fields;
-  for (const FieldViolation& violation : DetailOf(status).violations) fields.insert(violation.field);
-  return fields;
-}
-
 TEST(RequestTest, AnInsertBecomesOneMutation) {
   v1::InsertRequest request = Insert();
   request.add_returning("*");
