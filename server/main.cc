@@ -49,8 +49,8 @@ quarry::ConfigOptions OptionsOf(const Flags& flags) {
   options.environment_ignored = {"QUARRY_CONFIG",      "QUARRY_ADDRESS",       "QUARRY_HTTP",
                                  "QUARRY_JOBS",        "QUARRY_SKIP_INSTALL",  "QUARRY_SEED",
                                  "QUARRY_FAILPOINTS",  "QUARRY_TEST_JOBS",     "QUARRY_TEST_SEED",
-                                 "QUARRY_TEST_SHARDS", "QUARRY_TEST_DATABASE", "QUARRY_DIFFERENTIAL_QUERIES",
-                                 "QUARRY_BANK_READS",  "QUARRY_KILL_ROUNDS",   "QUARRY_SIM_SEEDS"};
+                                 "QUARRY_TEST_SHARDS", "QUARRY_TEST_DATABASE", "QUARRY_TEST_ROUNDS",
+                                 "QUARRY_SIM_SEEDS"};
   return options;
 }
 

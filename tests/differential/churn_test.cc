@@ -16,13 +16,14 @@
 #include "grpcpp/client_context.h"
 #include "gtest/gtest.h"
 #include "tests/differential/world.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::differential {
 namespace {
 
 constexpr int kStableRows = 300;
-constexpr int kPageRounds = 30;
-constexpr int kStreamRounds = 12;
+const int kPageRounds = Rounds(30);
+const int kStreamRounds = Rounds(12);
 constexpr int64_t kRanks = 12;
 constexpr size_t kBodyBytes = 12 << 10;  // Several batches a stream.
 

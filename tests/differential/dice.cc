@@ -16,9 +16,4 @@ uint64_t TestSeed() {
   return seed;
 }
 
-int64_t NumberFromEnvironment(const char* name, int64_t initial) {
-  const char* given = std::getenv(name);
-  return given != nullptr ? std::strtoll(given, nullptr, 10) : initial;
-}
-
 }  // namespace quarry::differential

@@ -33,7 +33,5 @@ inline uint64_t SeedOf(uint64_t seed, uint64_t index) {
 
 // QUARRY_SEED, else a new one; printed once.
 uint64_t TestSeed();
-// A number from the environment.
-int64_t NumberFromEnvironment(const char* name, int64_t initial);
 
 }  // namespace quarry::differential

@@ -12,11 +12,12 @@
 #include "gtest/gtest.h"
 #include "tests/differential/shrink.h"
 #include "tests/differential/world.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::differential {
 namespace {
 
-constexpr int64_t kQuestionsInitial = 20'000;
+const int kQuestions = Rounds(20'000);
 constexpr int kWorlds = 8;
 constexpr int kThreads = 4;
 
@@ -84,17 +85,16 @@ class Examiner {
 class DifferentialTest : public testing::TestWithParam<int> {};
 
 TEST_P(DifferentialTest, AnswersLikeOneDatabase) {
-  const int64_t all = NumberFromEnvironment("QUARRY_DIFFERENTIAL_QUERIES", kQuestionsInitial);
   const uint64_t seed = SeedOf(TestSeed(), static_cast<uint64_t>(GetParam()));
   // A world takes its time to make: many questions are asked of each, and more worlds are made only for many more questions.
-  const int64_t rounds = 1 + all / (kWorlds * 20'000);
+  const int64_t rounds = 1 + kQuestions / (kWorlds * 20'000);
   for (int64_t round = 0; round < rounds; ++round) {
     Dice dice(SeedOf(seed, static_cast<uint64_t>(round)));
     const WorldOptions options = OptionsOf(GetParam(), dice);
     absl::StatusOr<std::unique_ptr<World>> world = World::Start(options, MakeSchema(options.shards, dice));
     ASSERT_TRUE(world.ok()) << NameOf(options) << ": " << world.status();
     const absl::Time begin = absl::Now();
-    Examiner examiner(**world, dice.Next(), all / kWorlds / rounds + 1);
+    Examiner examiner(**world, dice.Next(), kQuestions / kWorlds / rounds + 1);
     examiner.Run();
     const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
     const JudgeCounts& counts = examiner.counts();

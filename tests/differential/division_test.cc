@@ -13,12 +13,13 @@
 #include "tests/differential/layout.h"
 #include "tests/differential/question.h"
 #include "tests/differential/world.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::differential {
 namespace {
 
-constexpr int kOrders = 8;
-constexpr int kQuestions = 120;
+const int kOrders = std::max(2, Rounds(8));
+const int kQuestions = Rounds(120);
 // Shares of what s1 has before, and of what it has after.
 const std::vector<int> kBefore = {0, 1, 1, 2};
 const std::vector<int> kAfter = {0, 1, 3, 2};

@@ -11,11 +11,12 @@
 #include "tests/differential/answer.h"
 #include "tests/differential/layout.h"
 #include "tests/differential/world.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::differential {
 namespace {
 
-constexpr int kQuestions = 120;
+const int kQuestions = Rounds(120);
 
 Schema ShuffledRows(Schema schema, uint64_t seed) {
   Dice dice(seed);

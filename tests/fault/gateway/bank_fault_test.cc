@@ -3,7 +3,6 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -23,10 +22,7 @@
 #include "absl/time/clock.h"
 #include "core/base/status_macros.h"
 #include "tests/fault/gateway/faulty_gateways.h"
-
-#ifndef QUARRY_BANK_READS
-#define QUARRY_BANK_READS 2'000
-#endif
+#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
 namespace {
@@ -48,12 +44,6 @@ constexpr std::array<Reading, 5> kReadings = {Reading::kAggregate, Reading::kTra
 std::string NameOf(Reading reading) {
   static const char* const kNames[] = {"Aggregate", "transaction", "Query", "List", "BatchGet"};
   return kNames[static_cast<size_t>(reading)];
-}
-
-int ReadsOr(int reads) {
-  const char* given = std::getenv("QUARRY_BANK_READS");
-  EXPECT_TRUE(given == nullptr || absl::SimpleAtoi(given, &reads));
-  return reads;
 }
 
 // One way to read a total, at one gateway. An error is that of the call; a total of too few accounts is one, too.
@@ -326,7 +316,7 @@ class BankFaultTest : public testing::Test {
   void RunBank(const FaultyOptions& options, int reads) {
     const uint64_t seed = TestSeed();
     ASSERT_NO_FATAL_FAILURE(Open(options));
-    RunAll(seed, ReadsOr(reads));
+    RunAll(seed, Rounds(reads));
     ASSERT_NO_FATAL_FAILURE(gateways_->ExpectSettles());
     ASSERT_NO_FATAL_FAILURE(ExpectNothingLost());
     Report();
@@ -337,7 +327,7 @@ class BankFaultTest : public testing::Test {
   Seen seen_;
 };
 
-TEST_F(BankFaultTest, SnapshotsThroughTwoGatewaysHoldTheTotal) { RunBank({}, QUARRY_BANK_READS); }
+TEST_F(BankFaultTest, SnapshotsThroughTwoGatewaysHoldTheTotal) { RunBank({}, 2'000); }
 
 TEST_F(BankFaultTest, SnapshotsOverBothBackendsHoldTheTotal) {
   FaultyOptions options;

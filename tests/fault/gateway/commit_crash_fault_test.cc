@@ -5,11 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fault/gateway/crash_fixture.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
 namespace {
 
-constexpr int kRounds = 15;  // Of each step.
+const int kRounds = Rounds(15);  // Of each step.
 
 struct Step {
   std::string name;
@@ -52,7 +53,7 @@ Load LoadOf(const Step& step, int round) {
 class CommitCrashTest : public CrashFixture {};
 
 TEST_P(CommitCrashTest, NothingIsHalfCommittedWhereverTheGatewayDies) {
-  const int rounds = GetParam() == Cluster::kMixed ? kRounds / 3 : kRounds;
+  const int rounds = GetParam() == Cluster::kMixed ? std::max(1, kRounds / 3) : kRounds;
   // From then on, what is left of a gateway is ended by another that runs beside it, not by the next one.
   const int another_from = only_postgres() ? 2 * rounds / 3 : rounds;
   std::unique_ptr<Daemon> another;

@@ -18,14 +18,15 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "tests/fault/gateway/faulty_gateways.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
 namespace {
 
 using client::Mutation;
 
-constexpr int kTriedAgain = 1'000;  // Commits that a cut has met.
-constexpr int kFoundDone = 200;     // Of those: only their answer was lost.
+const int kTriedAgain = Rounds(1'000);  // Commits that a cut has met.
+const int kFoundDone = Rounds(200);      // Of those: only their answer was lost.
 constexpr int kWorkers = 8;
 constexpr absl::Duration kTimeMax = absl::Minutes(8);  // An instrumented build on a busy machine is slow.
 constexpr int kCustomers = 16;

@@ -1,5 +1,6 @@
 // Questions and bulk writes over several PostgreSQL servers, one of which dies at a random moment of the call: the end is an
 // error that names the shard, or a whole answer, and what goes on afterwards neither loses nor repeats a row.
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <iostream>
@@ -9,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/rpc_status.h"
 #include "tests/fault/gateway/dying_shards.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
 namespace {
@@ -23,12 +24,7 @@ using client::Value;
 
 constexpr int kMicrosMax = 60'000;  // About what the longest of these calls takes.
 
-int Rounds() {
-  int rounds = 6;
-  const char* given = std::getenv("QUARRY_KILL_ROUNDS");
-  EXPECT_TRUE(given == nullptr || absl::SimpleAtoi(given, &rounds));
-  return rounds;
-}
+const int kRounds = std::max(2, Rounds(6));  // Odd ones differ from even ones.
 
 class KilledShardsTest : public testing::TestWithParam<Death> {
  protected:
@@ -94,7 +90,7 @@ class KilledShardsTest : public testing::TestWithParam<Death> {
   // As many rounds as are asked for, and more until a death has hit: a backend dies only where one is at work just then.
   bool More(int round, int hit) const {
     const bool seen = shared_->deaths() > deaths_before_ && hit > 0;
-    return round < Rounds() || (!seen && round < 10 * Rounds());
+    return round < kRounds || (!seen && round < 10 * kRounds);
   }
   // `hit`: calls that have noticed. What has given no row yet, and a write with a request_id, is tried once more, which finds
   // the server there when a mere backend has died.

@@ -26,6 +26,7 @@
 #include "core/base/status_macros.h"
 #include "tests/fault/gateway/faulty_gateways.h"
 #include "tests/support/history/checker.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
 namespace {
@@ -36,9 +37,9 @@ using history::Outcome;
 constexpr int kLists = 24;
 constexpr int kWriters = 5;
 constexpr int kReaders = 2;
-constexpr int kCommitsWanted = 1'200;
-constexpr int kCommitsMax = 3'000;  // More would only make the lists long.
-constexpr int kSnapshotsWanted = 400;
+const int kCommitsWanted = Rounds(1'200);
+const int kCommitsMax = Rounds(3'000);  // More would only make the lists long.
+const int kSnapshotsWanted = Rounds(400);
 constexpr absl::Duration kTimeMax = absl::Minutes(9);  // An instrumented build on a busy machine is slow.
 
 int64_t NowMicros() {

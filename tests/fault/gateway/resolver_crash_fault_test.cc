@@ -9,17 +9,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fault/gateway/crash_fixture.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
 namespace {
 
-constexpr int kRounds = 15;  // Of each step.
+const int kRounds = Rounds(15);  // Of each step.
 
 class ResolverCrashTest : public CrashFixture {};
 
 // In every third round on PostgreSQL the resolver runs beside the gateway that dies; else it takes its place.
 TEST_P(ResolverCrashTest, NothingIsHalfCommittedWhereverAResolverDies) {
-  const int rounds = GetParam() == Cluster::kMixed ? kRounds / 3 : kRounds;
+  const int rounds = GetParam() == Cluster::kMixed ? std::max(1, kRounds / 3) : kRounds;
   ASSERT_NO_FATAL_FAILURE(Start(""));
   MakeGroups();
   for (int round = 0; round < rounds; ++round) {

@@ -1,0 +1,21 @@
+// How often a test repeats what chance decides.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+
+#include "absl/strings/numbers.h"
+
+namespace quarry {
+
+// A part of the full number, at least one: QUARRY_TEST_ROUNDS percent, 20 where that is not set. Every push runs 100
+// (./dev test --thorough); more finds more.
+inline int Rounds(int full) {
+  int percent = 20;
+  const char* given = std::getenv("QUARRY_TEST_ROUNDS");
+  if (given != nullptr && !absl::SimpleAtoi(given, &percent)) std::abort();
+  return std::max(1, static_cast<int>(int64_t{full} * percent / 100));
+}
+
+}  // namespace quarry
