@@ -86,9 +86,10 @@ function(quarry_reuse_test_headers target)
   endif()
 endfunction()
 
-# quarry_test(NAME breaker_test LABELS unit SRCS ... DEPS ... [TIMEOUT s]): one gtest binary, one ctest entry.
+# quarry_test(NAME breaker_test LABELS unit SRCS ... DEPS ... [TIMEOUT s] [PROCESSORS n]): one gtest binary, one ctest
+# entry, which counts as n of the tests that run at a time.
 function(quarry_test)
-  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SRCS;DEPS;LABELS;ENV" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT;PROCESSORS" "SRCS;DEPS;LABELS;ENV" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE quarry_flags ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   quarry_reuse_test_headers(${ARG_NAME})
@@ -100,10 +101,13 @@ function(quarry_test)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
+  if(NOT ARG_PROCESSORS)
+    set(ARG_PROCESSORS 1)
+  endif()
   if(QUARRY_SANITIZE OR QUARRY_COVERAGE)
     math(EXPR ARG_TIMEOUT "4 * ${ARG_TIMEOUT}")  # Instrumented, a test takes several times as long.
   endif()
   # Those that take longest begin first, so that none is left alone at the end.
   set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} COST ${ARG_TIMEOUT}
-                       ENVIRONMENT "${ARG_ENV}")
+                       PROCESSORS ${ARG_PROCESSORS} ENVIRONMENT "${ARG_ENV}")
 endfunction()
