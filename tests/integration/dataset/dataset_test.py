@@ -21,7 +21,8 @@ import source
 
 HERE = pathlib.Path(__file__).resolve().parent
 SHARDS = ["s0", "s1", "s2", "s3"]
-FLIGHTS = os.environ.get("DATASET_FLIGHTS", "40000")
+PERCENT = int(os.environ.get("QUARRY_TEST_ROUNDS", "20"))
+FLIGHTS = os.environ.get("DATASET_FLIGHTS", str(400 * PERCENT))
 FLIGHTS_MAX = None if FLIGHTS == "all" else int(FLIGHTS)
 KEYS_PER_CALL = 500
 WAIT_SECONDS = 60

@@ -3,7 +3,7 @@
 
     QUARRYD=path/to/quarryd QUARRYCTL=path/to/quarryctl run_dataset.py --build build/debug
 
-DATASET_FLIGHTS is the number of flights, 40000 by default; "all" means all 336,776 of them.
+DATASET_FLIGHTS is the number of flights, QUARRY_TEST_ROUNDS percent of 40,000 by default; "all" means all 336,776 of them.
 """
 
 import argparse
