@@ -2,6 +2,7 @@
 // all the same. Each PostgreSQL shard is reached through a gate, and so is each gateway.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -64,7 +65,7 @@ class FaultyGateways {
   std::vector<std::unique_ptr<TcpGate>> client_gates_;
   std::unique_ptr<TestGateway> first_;
   std::vector<std::unique_ptr<Gateway>> others_;
-  int faults_ = 0;
+  std::atomic<int> faults_{0};
 };
 
 }  // namespace quarry::gateway_test
