@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <iostream>
 
 #include "absl/strings/numbers.h"
 
@@ -14,7 +15,10 @@ namespace quarry {
 inline int Rounds(int full) {
   int percent = 20;
   const char* given = std::getenv("QUARRY_TEST_ROUNDS");
-  if (given != nullptr && !absl::SimpleAtoi(given, &percent)) std::abort();
+  if (given != nullptr && (!absl::SimpleAtoi(given, &percent) || percent < 1)) {
+    std::cerr << "QUARRY_TEST_ROUNDS=" << given << ": a percentage from 1 is wanted" << std::endl;
+    std::abort();
+  }
   return std::max(1, static_cast<int>(int64_t{full} * percent / 100));
 }
 
