@@ -26,17 +26,10 @@ State& TheState() {
 
 const sqlite3_io_methods* Before(sqlite3_file* file, WatchedVfs::Call call) {
   State& state = TheState();
-  WatchedVfs::Watch watch;
-  std::string name;
-  const sqlite3_io_methods* original = nullptr;
-  {
-    const std::lock_guard<std::mutex> lock(state.mutex);
-    watch = state.watch;
-    name = state.names[file];
-    original = state.originals[file->pMethods];
-  }
-  if (watch) watch(call, name);
-  return original;
+  // Held across the watch: whoever sets another may destroy what this one uses.
+  const std::lock_guard<std::mutex> lock(state.mutex);
+  if (state.watch) state.watch(call, state.names[file]);
+  return state.originals[file->pMethods];
 }
 
 int Write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {

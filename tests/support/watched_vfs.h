@@ -20,7 +20,8 @@ class WatchedVfs {
   WatchedVfs(const WatchedVfs&) = delete;
   WatchedVfs& operator=(const WatchedVfs&) = delete;
   ~WatchedVfs();
-  // Called before each call, on the thread that makes it. Empty: nothing is watched.
+  // Called before each call, on the thread that makes it, one at a time. Empty: nothing is watched. The watch of before is
+  // not running any more when this returns.
   static void Set(Watch watch);
 };
 
