@@ -86,18 +86,27 @@ function(quarry_reuse_test_headers target)
   endif()
 endfunction()
 
-# quarry_test(NAME breaker_test LABELS unit SRCS ... DEPS ... [TIMEOUT s] [PROCESSORS n]): one gtest binary, one ctest
-# entry, which counts as n of the tests that run at a time.
+# quarry_test(NAME breaker_test LABELS unit SRCS ... DEPS ... [TIMEOUT s] [PROCESSORS n] [FILTER suites]): one gtest binary and
+# one ctest entry, which counts as n of the tests that run at a time. quarry_test_part makes entries of the suites it leaves out.
 function(quarry_test)
-  cmake_parse_arguments(ARG "" "NAME;TIMEOUT;PROCESSORS" "SRCS;DEPS;LABELS;ENV" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE quarry_flags ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   quarry_reuse_test_headers(${ARG_NAME})
   quarry_sanitizer_support(${ARG_NAME})
+  quarry_test_part(NAME ${ARG_NAME} OF ${ARG_NAME} ${ARG_UNPARSED_ARGUMENTS})
+endfunction()
+
+# quarry_test_part(NAME long_test OF breaker_test LABELS unit FILTER LongTest.* ...): a ctest entry for some suites of a binary.
+function(quarry_test_part)
+  cmake_parse_arguments(ARG "" "NAME;OF;TIMEOUT;PROCESSORS;FILTER" "LABELS;ENV" ${ARGN})
   if(QUARRY_SANITIZE MATCHES "thread")
     list(APPEND ARG_ENV "TSAN_OPTIONS=halt_on_error=1 second_deadlock_stack=1 external_symbolizer_path=/usr/bin/llvm-symbolizer-16 suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan/suppressions.txt")
   endif()
-  add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+  if(ARG_FILTER)
+    set(filter "--gtest_filter=${ARG_FILTER}")
+  endif()
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_OF} ${filter})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()

@@ -33,11 +33,11 @@ using client::Mutation;
 constexpr int kAccounts = 32;
 constexpr int64_t kOpening = 1'000;
 constexpr int64_t kTotal = kAccounts * kOpening;
-constexpr int kWriters = 4;
-constexpr int kReaders = 4;
+constexpr int kTellers = 4;
+constexpr int kAuditors = 4;
 constexpr int kTransfersLeast = 100;
 constexpr int kFaultsLeast = 10;
-constexpr absl::Duration kTimeMax = absl::Minutes(14);  // An instrumented build on a busy machine is slow.
+constexpr absl::Duration kBankTimeMax = absl::Minutes(14);  // An instrumented build on a busy machine is slow.
 
 // How accounts are added up.
 enum class Reading { kAggregate, kTransaction, kQuery, kList, kBatchGet };
@@ -272,18 +272,18 @@ class BankFaultTest : public testing::Test {
 
   // Writers and readers at all gateways, until enough snapshots are read, and a read without one has shown what they are for.
   void RunAll(uint64_t seed, int wanted) {
-    const absl::Time end = absl::Now() + kTimeMax;
-    std::atomic<int> working{kWriters + kReaders};
+    const absl::Time end = absl::Now() + kBankTimeMax;
+    std::atomic<int> working{kTellers + kAuditors};
     absl::Notification all_done;
     std::vector<std::thread> threads;
-    for (int thread = 0; thread < kWriters + kReaders; ++thread) {
+    for (int thread = 0; thread < kTellers + kAuditors; ++thread) {
       const int port = gateways_->port(thread % gateways_->gateways());
       threads.emplace_back([this, &working, &all_done, seed, thread, port, wanted, end] {
         std::mt19937_64 random(seed + 1 + static_cast<uint64_t>(thread));
         const std::unique_ptr<client::Client> client = ClientAt(port, 1, 3);
         Auditor auditor(ConnectionAt(port), accounts_);
         while (client != nullptr && !Enough(wanted) && absl::Now() < end) {
-          thread < kWriters ? Write(*client, random) : Audit(auditor, random);
+          thread < kTellers ? Write(*client, random) : Audit(auditor, random);
         }
         if (--working == 0) all_done.Notify();
       });

@@ -5,12 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fault/gateway/crash_fixture.h"
-#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
 namespace {
-
-const int kRounds = Rounds(15);  // Of each step.
 
 struct Step {
   std::string name;
@@ -53,7 +50,7 @@ Load LoadOf(const Step& step, int round) {
 class CommitCrashTest : public CrashFixture {};
 
 TEST_P(CommitCrashTest, NothingIsHalfCommittedWhereverTheGatewayDies) {
-  const int rounds = GetParam() == Cluster::kMixed ? std::max(1, kRounds / 3) : kRounds;
+  const int rounds = GetParam() == Cluster::kMixed ? std::max(1, kCrashRounds / 3) : kCrashRounds;
   // From then on, what is left of a gateway is ended by another that runs beside it, not by the next one.
   const int another_from = only_postgres() ? 2 * rounds / 3 : rounds;
   std::unique_ptr<Daemon> another;
@@ -87,7 +84,7 @@ TEST_P(CommitCrashTest, NothingIsHalfCommittedWhereverTheGatewayDies) {
   ExpectWhole(*client_);
 }
 
-INSTANTIATE_TEST_SUITE_P(Clusters, CommitCrashTest, testing::Values(QUARRY_CLUSTERS), NameOfCluster);
+INSTANTIATE_TEST_SUITE_P(Clusters, CommitCrashTest, testing::Values(Cluster::kPostgres, Cluster::kSqlite, Cluster::kMixed), NameOfCluster);
 
 }  // namespace
 }  // namespace quarry::gateway_test

@@ -11,8 +11,11 @@
 
 #include "tests/fault/gateway/daemon.h"
 #include "tests/integration/gateway/gateway_test.h"
+#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
+
+inline const int kCrashRounds = Rounds(15);  // Of each step.
 
 enum class Cluster { kPostgres, kSqlite, kMixed };
 std::string NameOfCluster(const testing::TestParamInfo<Cluster>& info);

@@ -19,7 +19,7 @@ namespace {
 
 using client::Key;
 
-constexpr int kShards = 4;
+constexpr int kFiles = 4;
 constexpr int kDamaged = 2;
 
 // Four SQLite shards in a folder, with a customer on each.
@@ -28,7 +28,7 @@ class DamagedFileFaultTest : public testing::Test {
   void SetUp() override {
     ASSERT_NE(std::getenv("QUARRYD"), nullptr) << "QUARRYD names the program";
     std::vector<std::string> places;
-    for (int shard = 0; shard < kShards; ++shard) {
+    for (int shard = 0; shard < kFiles; ++shard) {
       SqliteOptions options;
       options.file = FileOf(shard);
       options.shard = TestGateway::ShardName(shard);
@@ -49,7 +49,7 @@ class DamagedFileFaultTest : public testing::Test {
 
   // A customer for each shard; written where the shard is up.
   void AddCustomers(client::Client& client) {
-    for (int64_t id = 1, found = 0; found < kShards; ++id) {
+    for (int64_t id = 1, found = 0; found < kFiles; ++id) {
       ASSERT_OK_AND_ASSIGN(const v1::ResolveKeyResponse resolved, client.ResolveKey("customers", {id}));
       int64_t& customer = customers_.at(static_cast<size_t>(resolved.shard().back() - '0'));
       if (customer != 0) continue;
@@ -72,21 +72,21 @@ class DamagedFileFaultTest : public testing::Test {
     std::filesystem::rename(FileOf(kDamaged), copy_);
   }
   void ExpectOnlyDamagedIsDown(const Daemon& daemon, client::Client& client, const std::string& why) const {
-    for (int shard = 0; shard < kShards; ++shard) {
+    for (int shard = 0; shard < kFiles; ++shard) {
       const std::string name = absl::StrCat("shard/", TestGateway::ShardName(shard));
       EXPECT_TRUE(Eventually([&] { return *client.Health(name) == (shard != kDamaged); })) << name;
     }
-    EXPECT_TRUE(Eventually([&] { return MetricAt(daemon.http_port(), "quarry_shard_up") == kShards - 1; }));
+    EXPECT_TRUE(Eventually([&] { return MetricAt(daemon.http_port(), "quarry_shard_up") == kFiles - 1; }));
     EXPECT_EQ(HttpGet(daemon.http_port(), "/readyz", nullptr), 200) << "the others are served";
     ASSERT_OK_AND_ASSIGN(const auto shards, client.ListShards());
     EXPECT_EQ(shards.at(kDamaged).state(), v1::SERVER_STATE_DOWN);
     EXPECT_THAT(shards.at(kDamaged).servers(0).last_error().message(), testing::HasSubstr(why));
   }
   void ExpectAllUp(const Daemon& daemon, client::Client& client) const {
-    for (int shard = 0; shard < kShards; ++shard) {
+    for (int shard = 0; shard < kFiles; ++shard) {
       EXPECT_TRUE(Eventually([&] { return Get(client, shard).ok(); })) << shard << ": " << Get(client, shard);
     }
-    EXPECT_TRUE(Eventually([&] { return MetricAt(daemon.http_port(), "quarry_shard_up") == kShards; }));
+    EXPECT_TRUE(Eventually([&] { return MetricAt(daemon.http_port(), "quarry_shard_up") == kFiles; }));
     EXPECT_TRUE(SettlesToNoSessions(daemon.http_port()));
   }
 
@@ -94,7 +94,7 @@ class DamagedFileFaultTest : public testing::Test {
   const TempDirectory config_folder_;
   const std::string config_ = config_folder_.path() + "/quarry.yaml";
   const std::string copy_ = data_.path() + "/copy.db";
-  std::array<int64_t, kShards> customers_{};
+  std::array<int64_t, kFiles> customers_{};
 };
 
 TEST_F(DamagedFileFaultTest, ADamagedFileStopsNobodyAndIsServedOnceAGoodOneIsInItsPlace) {
@@ -104,7 +104,7 @@ TEST_F(DamagedFileFaultTest, ADamagedFileStopsNobodyAndIsServedOnceAGoodOneIsInI
   ASSERT_TRUE(daemon->WaitUntilServing()) << daemon->Output();
   const std::unique_ptr<client::Client> client = ClientAt(daemon->grpc_port(), 4);
   ASSERT_NE(client, nullptr);
-  for (int shard = 0; shard < kShards; ++shard) {
+  for (int shard = 0; shard < kFiles; ++shard) {
     const absl::Status got = Get(*client, shard);
     if (shard != kDamaged) {
       EXPECT_THAT(got, IsOk()) << shard;

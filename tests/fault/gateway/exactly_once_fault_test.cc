@@ -28,7 +28,7 @@ using client::Mutation;
 const int kTriedAgain = Rounds(1'000);  // Commits that a cut has met.
 const int kFoundDone = Rounds(200);      // Of those: only their answer was lost.
 constexpr int kWorkers = 8;
-constexpr absl::Duration kTimeMax = absl::Minutes(8);  // An instrumented build on a busy machine is slow.
+constexpr absl::Duration kRetriesTimeMax = absl::Minutes(8);  // An instrumented build on a busy machine is slow.
 constexpr int kCustomers = 16;
 
 // Customer and order.
@@ -146,7 +146,7 @@ class ExactlyOnceFaultTest : public testing::Test {
 
 TEST_F(ExactlyOnceFaultTest, RetriedCommitsTakeEffectOnceWhateverIsCut) {
   const uint64_t seed = TestSeed();
-  const absl::Time end = absl::Now() + kTimeMax;
+  const absl::Time end = absl::Now() + kRetriesTimeMax;
   std::atomic<int> next{0};
   std::atomic<int> working{kWorkers};
   absl::Notification all_done;

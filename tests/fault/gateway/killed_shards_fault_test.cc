@@ -24,7 +24,7 @@ using client::Value;
 
 constexpr int kMicrosMax = 60'000;  // About what the longest of these calls takes.
 
-const int kRounds = std::max(2, Rounds(6));  // Odd ones differ from even ones.
+const int kDeathRounds = std::max(2, Rounds(6));  // Odd ones differ from even ones.
 
 class KilledShardsTest : public testing::TestWithParam<Death> {
  protected:
@@ -90,7 +90,7 @@ class KilledShardsTest : public testing::TestWithParam<Death> {
   // As many rounds as are asked for, and more until a death has hit: a backend dies only where one is at work just then.
   bool More(int round, int hit) const {
     const bool seen = shared_->deaths() > deaths_before_ && hit > 0;
-    return round < kRounds || (!seen && round < 10 * kRounds);
+    return round < kDeathRounds || (!seen && round < 10 * kDeathRounds);
   }
   // `hit`: calls that have noticed. What has given no row yet, and a write with a request_id, is tried once more, which finds
   // the server there when a mere backend has died.

@@ -40,7 +40,7 @@ constexpr int kReaders = 2;
 const int kCommitsWanted = Rounds(1'200);
 const int kCommitsMax = Rounds(3'000);  // More would only make the lists long.
 const int kSnapshotsWanted = Rounds(400);
-constexpr absl::Duration kTimeMax = absl::Minutes(9);  // An instrumented build on a busy machine is slow.
+constexpr absl::Duration kHistoryTimeMax = absl::Minutes(9);  // An instrumented build on a busy machine is slow.
 
 int64_t NowMicros() {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -209,7 +209,7 @@ class ListAppendFaultTest : public testing::TestWithParam<Order> {
   }
 
   void RunAll(uint64_t seed) {
-    const absl::Time end = absl::Now() + kTimeMax;
+    const absl::Time end = absl::Now() + kHistoryTimeMax;
     std::atomic<int> working{kWriters + kReaders};
     absl::Notification all_done;
     std::vector<std::thread> threads;

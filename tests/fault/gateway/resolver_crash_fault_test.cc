@@ -9,18 +9,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fault/gateway/crash_fixture.h"
-#include "tests/support/rounds.h"
 
 namespace quarry::gateway_test {
 namespace {
-
-const int kRounds = Rounds(15);  // Of each step.
 
 class ResolverCrashTest : public CrashFixture {};
 
 // In every third round on PostgreSQL the resolver runs beside the gateway that dies; else it takes its place.
 TEST_P(ResolverCrashTest, NothingIsHalfCommittedWhereverAResolverDies) {
-  const int rounds = GetParam() == Cluster::kMixed ? std::max(1, kRounds / 3) : kRounds;
+  const int rounds = GetParam() == Cluster::kMixed ? std::max(1, kCrashRounds / 3) : kCrashRounds;
   ASSERT_NO_FATAL_FAILURE(Start(""));
   MakeGroups();
   for (int round = 0; round < rounds; ++round) {
@@ -65,7 +62,7 @@ TEST_P(PausedCoordinatorTest, FindsItsTransactionEnded) {
   daemon_.reset();
   const std::unique_ptr<Daemon> resolver = Spawn("", /*another=*/true);
   ASSERT_TRUE(resolver->WaitUntilServing()) << resolver->Output();
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kCrashRounds; ++round) {
     const bool decided = round % 3 == 2;
     SCOPED_TRACE(absl::StrCat("round ", round, decided ? ", decided" : ", undecided"));
     ASSERT_NO_FATAL_FAILURE(
