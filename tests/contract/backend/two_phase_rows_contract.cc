@@ -164,7 +164,7 @@ TEST_P(TwoPhaseRowsContract, ATaskThatWaitsForARowEndsWithItsDeadlineAndLeavesNo
   ASSERT_THAT(Execute(*holder, update), IsOk());
   {
     const std::unique_ptr<Session> session = Lease(WithoutUndo());
-    const PreparedTask done = RunAndPrepare(*session, TaskOf({update}), TransactionOf(1), absl::Milliseconds(300));
+    const PreparedTask done = RunAndPrepare(*session, TaskOf({update}), TransactionOf(1), absl::Seconds(2));
     EXPECT_FALSE(done.status.ok());
     EXPECT_FALSE(absl::IsUnknown(done.status)) << done.status;
   }
@@ -354,7 +354,7 @@ TEST_P(TwoPhaseRowsContract, ABranchKeepsTheGateOpen) {
     ASSERT_OK_AND_ASSIGN(const std::unique_ptr<GateHold> hold, CloseGate(GateWait::kTry));
     EXPECT_EQ(hold, nullptr);
   }
-  const absl::Status in_doubt = CloseGate(GateWait::kWait, absl::Milliseconds(300)).status();
+  const absl::Status in_doubt = CloseGate(GateWait::kWait, absl::Seconds(2)).status();
   EXPECT_THAT(in_doubt, StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(in_doubt, HasReason(reason::kTransactionInDoubt));
   EXPECT_THAT(std::string(in_doubt.message()), HasSubstr(TransactionOf(1).id));
@@ -422,7 +422,7 @@ TEST_P(TwoPhaseRowsContract, AClosedGateLastsNoLongerThanThePreparesDeadline) {
   ASSERT_THAT(Release(*hold), IsOk());
   ASSERT_TRUE(Eventually([this] {
     Finish(TransactionOf(1), Verdict::kAbort).IgnoreError();
-    return ExecuteAlone(InsertNote(1), absl::Milliseconds(200)).ok();
+    return ExecuteAlone(InsertNote(1), absl::Seconds(2)).ok();
   }));
   EXPECT_THAT(Branches(), IsEmpty());
   EXPECT_EQ(Notes(), 1);

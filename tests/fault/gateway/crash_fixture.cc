@@ -84,6 +84,7 @@ std::unique_ptr<Daemon> CrashFixture::Spawn(const std::string& failpoints, bool 
 }
 
 void CrashFixture::Start(const std::string& failpoints) {
+  daemon_.reset();  // It has the files.
   daemon_ = Spawn(failpoints);
   ASSERT_TRUE(daemon_->WaitUntilServing()) << daemon_->Output();
   client_ = ClientAt(daemon_->grpc_port(), static_cast<int>(kGroups));

@@ -44,12 +44,12 @@ TEST_P(LocksTest, AHeldLockIsKeptBeyondItsTimeAndGivenBackWhenItGoes) {
   const std::string name = NewUuid();
   int64_t token = 0;
   {
-    ASSERT_OK_AND_ASSIGN(HeldLock lock, client().AcquireLock(name, For(absl::Seconds(1))));
+    ASSERT_OK_AND_ASSIGN(HeldLock lock, client().AcquireLock(name, For(absl::Seconds(2))));
     token = lock.token();
     const auto free_or_lost = [&] {
       return !lock.held() || client().AcquireLock(name, For(absl::Seconds(1), false)).ok();
     };
-    EXPECT_FALSE(Eventually(free_or_lost, absl::Seconds(3))) << lock.status();
+    EXPECT_FALSE(Eventually(free_or_lost, absl::Seconds(5))) << lock.status();
     EXPECT_THAT(client().AcquireLock(name, For(absl::Seconds(1), false)),
                 Fails(absl::StatusCode::kFailedPrecondition, reason::kLockHeld));
     ASSERT_OK_AND_ASSIGN(const v1::GetLockResponse seen, client().GetLock(name));

@@ -284,7 +284,7 @@ TEST_P(TransactionsTest, AReadOnlyTransactionRefusesWritesAndAReferenceTableIsRe
 TEST_P(TransactionsTest, AnIdleOneIsRolledBackAndGivesItsSessionBack) {
   const int64_t id = AddCustomer();
   v1::BeginRequest options;
-  options.mutable_idle_timeout()->set_nanos(100'000'000);
+  options.mutable_idle_timeout()->set_seconds(1);
   ASSERT_OK_AND_ASSIGN(client::Transaction txn, client().Begin(options));
   ASSERT_THAT(txn.Update("customers", {id}, {{"visits", 1}}), IsOk());
   EXPECT_TRUE(Eventually([&] { return StateOf(client(), txn.id()) == v1::TRANSACTION_STATE_ROLLED_BACK; }));

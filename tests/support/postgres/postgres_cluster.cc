@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libpq-fe.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,18 +80,6 @@ pid_t Spawn(const std::vector<std::string>& command, const std::string& log, con
   _exit(127);
 }
 
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  const bool bound = bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                     getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  close(fd);
-  return bound ? ntohs(address.sin_port) : 0;
-}
-
 std::vector<pid_t> ChildrenOf(pid_t parent) {
   std::vector<pid_t> children;
   std::error_code error;
@@ -151,9 +137,10 @@ absl::StatusOr<std::unique_ptr<PostgresCluster>> PostgresCluster::Create(const P
   std::unique_ptr<PostgresCluster> cluster(new PostgresCluster(options, folder));
   QUARRY_RETURN_IF_ERROR(cluster->InitData());
   absl::Status started;
-  // Another process may take the port between the look and the start.
+  // Who names a port, and asks for none, may have taken it.
   for (int attempt = 0; attempt < 5; ++attempt) {
-    cluster->port_ = FreePort();
+    cluster->reserved_ = std::make_unique<ReservedPort>();
+    cluster->port_ = cluster->reserved_->number();
     started = cluster->Start();
     if (started.ok()) return cluster;
   }
@@ -230,7 +217,7 @@ absl::Status PostgresCluster::WaitUntilReady() {
 absl::Status PostgresCluster::Stop(StopMode mode) {
   if (postmaster_ == 0) return absl::OkStatus();
   ::kill(postmaster_, mode == StopMode::kFast ? SIGINT : SIGQUIT);
-  Reap();
+  Reap(ChildrenOf(postmaster_));
   return absl::OkStatus();
 }
 
@@ -243,14 +230,14 @@ void PostgresCluster::Kill(int signal) {
   }
   // The postmaster first, stopped, so that it starts no child behind our back.
   ::kill(postmaster_, SIGSTOP);
-  for (const pid_t child : ChildrenOf(postmaster_)) ::kill(child, signal);
+  const std::vector<pid_t> children = ChildrenOf(postmaster_);
+  for (const pid_t child : children) ::kill(child, signal);
   if (signal == SIGSTOP) return;
   ::kill(postmaster_, signal);
-  if (signal == SIGKILL) Reap();
+  if (signal == SIGKILL) Reap(children);
 }
 
-void PostgresCluster::Reap() {
-  const std::vector<pid_t> children = ChildrenOf(postmaster_);
+void PostgresCluster::Reap(const std::vector<pid_t>& children) {
   waitpid(postmaster_, nullptr, 0);
   postmaster_ = 0;
   // They hold the shared memory and the port until they have noticed.

@@ -7,10 +7,12 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
+#include "tests/support/reserved_port.h"
 
 namespace quarry {
 
@@ -61,12 +63,13 @@ class PostgresCluster {
   PostgresCluster(PostgresClusterOptions options, std::string folder);
   absl::Status InitData();
   absl::Status WaitUntilReady();
-  // Waits for the postmaster's end.
-  void Reap();
+  // Waits for the end of the postmaster and of these, its children while it was alive.
+  void Reap(const std::vector<pid_t>& children);
   std::string ServerLog() const;
 
   const PostgresClusterOptions options_;
   const std::string folder_;  // Holds data, sockets and the server's log.
+  std::unique_ptr<ReservedPort> reserved_;  // Null: the server is somebody else's.
   int port_ = 0;
   pid_t postmaster_ = 0;  // 0: not running.
 };

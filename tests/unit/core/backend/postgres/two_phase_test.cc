@@ -248,7 +248,7 @@ TEST_F(PostgresTwoPhaseTest, AWaitForALockEndsBeforeTheDeadlineAsAborted) {
   const std::unique_ptr<Session> second = Lease();
   const Step update = StepOf("UPDATE t SET n = n + 1 WHERE id = 1", true);
   ASSERT_THAT(Execute(*first, update), IsOk());
-  const absl::Status waited = Execute(*second, update, absl::Milliseconds(400)).status();
+  const absl::Status waited = Execute(*second, update, absl::Seconds(2)).status();
   EXPECT_THAT(waited, StatusIs(absl::StatusCode::kAborted));
   EXPECT_THAT(waited, HasReason(reason::kSerializationFailure));
 }

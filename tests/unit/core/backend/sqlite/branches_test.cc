@@ -436,7 +436,7 @@ TEST_F(BranchesTest, ADamagedSidecarIsTypedAndNeverHalfApplied) {
     const absl::StatusOr<BranchEnd> end = shard.Finish(BranchOf(1), Verdict::kCommit);
     const bool both = shard.Rows("SELECT body FROM note").size() == 1;
     EXPECT_EQ(shard.Rows("SELECT 'x' FROM more").size(), both ? 1U : 0U) << "round " << round;
-    const absl::Status write = shard.Write("INSERT INTO note VALUES (2, 'y')", absl::Milliseconds(50));
+    const absl::Status write = shard.Write("INSERT INTO note VALUES (2, 'y')", absl::Milliseconds(end.ok() ? 2000 : 50));
     if (end.ok() && *end == BranchEnd::kCommitted) {
       EXPECT_TRUE(both);
       EXPECT_THAT(write, IsOk());
@@ -509,11 +509,12 @@ TEST_F(BranchesTest, StrictSnapshotsMakeEveryCommitPassTheGate) {
     ASSERT_OK_AND_ASSIGN(std::unique_ptr<GateHold> hold,
                          RunOn(shard_.loop, shard_.backend->two_phase().CloseGate(GateWait::kWait, ctx)));
     const std::string id = strict ? "1" : "2";
-    const absl::Status write = shard_.Write("INSERT INTO note VALUES (" + id + ", 'x')", absl::Milliseconds(100));
+    const absl::Duration within = strict ? absl::Milliseconds(200) : absl::Seconds(30);
+    const absl::Status write = shard_.Write("INSERT INTO note VALUES (" + id + ", 'x')", within);
     EXPECT_EQ(write.ok(), !strict) << write;
     const std::unique_ptr<Session> session = shard_.Lease();
-    const CallContext soon = shard_.Within(absl::Milliseconds(200));
     ASSERT_THAT(shard_.Execute(*session, BranchShard::Sql("INSERT INTO note VALUES (1" + id + ", 'x')")), IsOk());
+    const CallContext soon = shard_.Within(within);
     const absl::Status commit = RunOn(shard_.loop, session->Commit(kPlainCommit, soon));
     EXPECT_EQ(commit.ok(), !strict) << commit;
     EXPECT_EQ(ReasonOf(commit), strict ? "TRANSACTION_IN_DOUBT" : "");
