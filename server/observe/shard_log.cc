@@ -6,8 +6,9 @@
 namespace quarry {
 
 void ShardLog::State::Compare() {
-  const std::vector<ShardView> shards = board.shards();
   const absl::MutexLock lock(&mutex);
+  // Read under the lock: of two loops that come here, the later one has the later view.
+  const std::vector<ShardView> shards = board.shards();
   down.resize(shards.size(), false);
   for (size_t i = 0; i < shards.size(); ++i) {
     if (shards[i].state == ShardState::kUnknown) continue;

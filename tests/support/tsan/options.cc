@@ -27,6 +27,7 @@ extern "C" const char* __tsan_default_suppressions() {
          "race:libabsl_status.so\n"
          "race:libabsl_time_zone\n"
          "race:absl::*::status_internal::\n"
+         "race:absl::*::Status::Unref\n"
          // sqlite3_free and sqlite3session_delete end with a jump to an unlock, which then seems to come from whoever called
          // them.
          "mutex:FreeChangeset\n"
