@@ -12,6 +12,7 @@
 #include "tests/differential/answer.h"
 #include "tests/differential/layout.h"
 #include "tests/differential/question.h"
+#include "tests/differential/test_names.h"
 #include "tests/differential/world.h"
 #include "tests/support/rounds.h"
 
@@ -19,7 +20,7 @@ namespace quarry::differential {
 namespace {
 
 const int kOrders = std::max(2, Rounds(8));
-const int kQuestions = Rounds(120);
+const int kDivisionQuestions = Rounds(120);
 // Shares of what s1 has before, and of what it has after.
 const std::vector<int> kBefore = {0, 1, 1, 2};
 const std::vector<int> kAfter = {0, 1, 3, 2};
@@ -186,7 +187,7 @@ TEST_P(DivisionTest, ResumeTokensGoOn) {
 TEST_P(DivisionTest, AnswersStayWhatTheyWere) {
   Dice dice(SeedOf(TestSeed(), 4200 + static_cast<uint64_t>(std::get<0>(GetParam()))));
   std::vector<std::pair<Question, Answer>> asked;
-  for (int i = 0; i < kQuestions; ++i) {
+  for (int i = 0; i < kDivisionQuestions; ++i) {
     Question question = AnyQuestion(schema(), static_cast<size_t>(1 + i % 2), dice);
     Answer answer = AskGateway(*client_, schema(), question);
     ASSERT_TRUE(answer.status.ok()) << "QUARRY_SEED=" << TestSeed() << ", question " << i << ": " << answer.status;
@@ -200,15 +201,10 @@ TEST_P(DivisionTest, AnswersStayWhatTheyWere) {
   }
 }
 
-std::string WorldName(const testing::TestParamInfo<std::tuple<Backends, const char*>>& info) {
-  static const char* const kNames[] = {"sqlite", "postgres", "mixed"};
-  return absl::StrCat(kNames[static_cast<size_t>(std::get<0>(info.param))], "_", std::get<1>(info.param));
-}
-
 INSTANTIATE_TEST_SUITE_P(Worlds, DivisionTest,
                          testing::Combine(testing::Values(Backends::kSqlite, Backends::kMixed),  // PostgreSQL's rows move in these.
                                           testing::ValuesIn(kShareablePlacements)),
-                         WorldName);
+                         PlacementName);
 
 }  // namespace
 }  // namespace quarry::differential

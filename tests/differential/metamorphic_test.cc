@@ -10,13 +10,14 @@
 #include "gtest/gtest.h"
 #include "tests/differential/answer.h"
 #include "tests/differential/layout.h"
+#include "tests/differential/test_names.h"
 #include "tests/differential/world.h"
 #include "tests/support/rounds.h"
 
 namespace quarry::differential {
 namespace {
 
-const int kQuestions = Rounds(120);
+const int kRelationQuestions = Rounds(120);
 
 Schema ShuffledRows(Schema schema, uint64_t seed) {
   Dice dice(seed);
@@ -24,11 +25,6 @@ Schema ShuffledRows(Schema schema, uint64_t seed) {
     for (size_t i = table.rows.size(); i > 1; --i) std::swap(table.rows[i - 1], table.rows[static_cast<size_t>(dice.Below(static_cast<int64_t>(i)))]);
   }
   return schema;
-}
-
-std::string BackendsName(const testing::TestParamInfo<Backends>& info) {
-  static const char* const kNames[] = {"sqlite", "postgres", "mixed"};
-  return kNames[static_cast<size_t>(info.param)];
 }
 
 class ShardCountTest : public testing::TestWithParam<std::tuple<Backends, const char*>> {};
@@ -52,7 +48,7 @@ TEST_P(ShardCountTest, NeitherTheNumberOfShardsNorTheOrderOfInsertsChangesAnswer
   }
   const Schema& schema = worlds[0]->schema();
   Dice dice(seed);
-  for (int i = 0; i < kQuestions; ++i) {
+  for (int i = 0; i < kRelationQuestions; ++i) {
     const Question question = AnyQuestion(schema, static_cast<size_t>(1 + i % 2), dice);
     const Answer one = AskGateway(*clients[0], schema, question);
     ASSERT_TRUE(one.status.ok()) << "QUARRY_SEED=" << TestSeed() << ", question " << i << ": " << one.status;
@@ -64,17 +60,13 @@ TEST_P(ShardCountTest, NeitherTheNumberOfShardsNorTheOrderOfInsertsChangesAnswer
   }
 }
 
-std::string WorldName(const testing::TestParamInfo<std::tuple<Backends, const char*>>& info) {
-  return absl::StrCat(BackendsName({std::get<0>(info.param), 0}), "_", std::get<1>(info.param));
-}
-
 INSTANTIATE_TEST_SUITE_P(Placements, ShardCountTest, testing::Combine(testing::Values(Backends::kSqlite), testing::ValuesIn(kShareablePlacements)),
-                         WorldName);
+                         PlacementName);
 // Databases of PostgreSQL take their time to make and to stop.
 INSTANTIATE_TEST_SUITE_P(Backends, ShardCountTest,
                          testing::Values(std::tuple(Backends::kPostgres, "hash"), std::tuple(Backends::kMixed, "hash"),
                                          std::tuple(Backends::kPostgres, "range"), std::tuple(Backends::kMixed, "consistent_hash")),
-                         WorldName);
+                         PlacementName);
 
 class RelationsOfAnswersTest : public testing::TestWithParam<Backends> {
  protected:
@@ -131,7 +123,7 @@ TEST_P(RelationsOfAnswersTest, AFilterItsNegationAndWhatIsUnknownMakeTheWhole) {
   Dice dice(seed_ + 1);
   const int64_t all = Count(std::nullopt, dice);
   EXPECT_EQ(all, static_cast<int64_t>(table().rows.size()));
-  for (int i = 0; i < kQuestions; ++i) {
+  for (int i = 0; i < kRelationQuestions; ++i) {
     Filter filter = AnyFilter(ScopeOf(schema(), table()), 3, dice);
     if (UsesRelations(filter)) continue;
     const Filter unknown = UnknownOf(filter);
@@ -145,7 +137,7 @@ TEST_P(RelationsOfAnswersTest, AFilterItsNegationAndWhatIsUnknownMakeTheWhole) {
 
 TEST_P(RelationsOfAnswersTest, TheReversedOrderGivesTheReversedRows) {
   Dice dice(seed_ + 2);
-  for (int i = 0; i < kQuestions / 2; ++i) {
+  for (int i = 0; i < kRelationQuestions / 2; ++i) {
     Question question = AnyRowsQuestion(dice);
     for (const size_t key : table().primary_key) {
       if (key != question.order[0].column) question.order.push_back({key, dice.Percent(50), v1::NULL_PLACEMENT_UNSPECIFIED});
@@ -188,7 +180,7 @@ TEST_P(RelationsOfAnswersTest, LeastAndGreatestAreTheFirstOfBothOrders) {
 
 TEST_P(RelationsOfAnswersTest, LimitAndOffsetCutTheSameRows) {
   Dice dice(seed_ + 4);
-  for (int i = 0; i < kQuestions / 2; ++i) {
+  for (int i = 0; i < kRelationQuestions / 2; ++i) {
     Question question = AnyRowsQuestion(dice);
     question.distinct = dice.Percent(30);
     const std::vector<CellRow> all = Rows(question);
@@ -204,7 +196,7 @@ TEST_P(RelationsOfAnswersTest, LimitAndOffsetCutTheSameRows) {
 
 TEST_P(RelationsOfAnswersTest, AllPagesTogetherAreTheStream) {
   Dice dice(seed_ + 5);
-  for (int i = 0; i < kQuestions / 3; ++i) {
+  for (int i = 0; i < kRelationQuestions / 3; ++i) {
     Question question = AnyRowsQuestion(dice);
     const std::vector<CellRow> stream = Rows(question);
     question.kind = Question::Kind::kList;

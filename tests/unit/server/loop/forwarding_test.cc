@@ -24,6 +24,7 @@
 #include "quarry/v1/transaction.pb.h"
 #include "server/loop/grpc_server.h"
 #include "tests/support/status_matchers.h"
+#include "tests/unit/server/loop/on_drop.h"
 #include "tests/unit/server/rpc_client.h"
 
 namespace quarry {
@@ -35,12 +36,7 @@ using Reply = v1::GetTransactionResponse;
 constexpr char kRun[] = "/test.Txn/Run";
 constexpr char kLook[] = "/test.Txn/Look";
 constexpr char kCommit[] = "/test.Txn/Commit";
-constexpr char kCount[] = "/test.Txn/Count";
-
-struct OnDrop {
-  std::atomic<int>& count;
-  ~OnDrop() { count.fetch_add(1); }
-};
+constexpr char kCountUp[] = "/test.Txn/Count";
 
 // A server that knows others as instances at addresses.
 struct Node {
@@ -268,7 +264,7 @@ TEST_F(ForwardingTest, AStreamComesThroughInOrderWithItsEnd) {
   for (const char* end : {"", " badly"}) {
     grpc::ClientContext context;
     const auto stream =
-        CallServerStream<Reply>(*asked_.channel, kCount, context, Ask(owner_.NewId(1), absl::StrCat("300 2000", end)));
+        CallServerStream<Reply>(*asked_.channel, kCountUp, context, Ask(owner_.NewId(1), absl::StrCat("300 2000", end)));
     Reply message;
     int count = 0;
     while (stream->Read(&message)) EXPECT_EQ(message.shards(0), absl::StrCat(count++));
@@ -284,7 +280,7 @@ TEST_F(ForwardingTest, AStreamComesThroughInOrderWithItsEnd) {
 
 TEST_F(ForwardingTest, AStreamWaitsForItsReaderAndEndsWhenTheReaderLeaves) {
   grpc::ClientContext context;
-  auto stream = CallServerStream<Reply>(*asked_.channel, kCount, context, Ask(owner_.NewId(), "100000 1000000"));
+  auto stream = CallServerStream<Reply>(*asked_.channel, kCountUp, context, Ask(owner_.NewId(), "100000 1000000"));
   Reply message;
   ASSERT_TRUE(stream->Read(&message));
   context.TryCancel();

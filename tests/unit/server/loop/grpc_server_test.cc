@@ -10,6 +10,7 @@
 #include "quarry/v1/transaction.pb.h"
 #include "quarry/v1/value.pb.h"
 #include "tests/support/status_matchers.h"
+#include "tests/unit/server/loop/on_drop.h"
 #include "tests/unit/server/rpc_client.h"
 
 namespace quarry {
@@ -42,11 +43,6 @@ class Ends : public CallObserver {
 
   std::atomic<absl::StatusCode> last{absl::StatusCode::kOk};
   std::atomic<int> count{0};
-};
-
-struct OnDrop {
-  std::atomic<int>& count;
-  ~OnDrop() { count.fetch_add(1); }
 };
 
 Async<absl::Status> Say(const Text& request, Text& response, CallScope& scope) {

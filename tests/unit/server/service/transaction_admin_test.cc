@@ -11,7 +11,7 @@ namespace quarry {
 namespace {
 
 constexpr char kGet[] = "/quarry.v1.TransactionService/GetTransaction";
-constexpr char kList[] = "/quarry.v1.AdminService/ListInDoubtTransactions";
+constexpr char kListInDoubt[] = "/quarry.v1.AdminService/ListInDoubtTransactions";
 constexpr char kResolve[] = "/quarry.v1.AdminService/ResolveTransaction";
 constexpr char kInit[] = "/quarry.v1.AdminService/InitShard";
 
@@ -91,7 +91,7 @@ TEST_F(TransactionAdminTest, ListsWhatIsInDoubtAndTheShardsThatMayHoldMore) {
   Commit(0, young, absl::Milliseconds(1500));
   TakeDown(1);
   v1::ListInDoubtTransactionsRequest request;
-  ASSERT_OK_AND_ASSIGN(v1::ListInDoubtTransactionsResponse list, Call<v1::ListInDoubtTransactionsResponse>(kList, request));
+  ASSERT_OK_AND_ASSIGN(v1::ListInDoubtTransactionsResponse list, Call<v1::ListInDoubtTransactionsResponse>(kListInDoubt, request));
   ASSERT_EQ(list.transactions_size(), 1);
   const v1::InDoubtTransaction& one = list.transactions(0);
   EXPECT_EQ(one.transaction_id(), prepared);
@@ -105,7 +105,7 @@ TEST_F(TransactionAdminTest, ListsWhatIsInDoubtAndTheShardsThatMayHoldMore) {
   EXPECT_EQ(list.failed_shards(0).shard(), "s1");
   EXPECT_THAT(FromRpcStatus(list.failed_shards(0).status()), HasReason(reason::kShardUnavailable));
   request.mutable_min_age()->set_seconds(1);
-  ASSERT_OK_AND_ASSIGN(list, Call<v1::ListInDoubtTransactionsResponse>(kList, request));
+  ASSERT_OK_AND_ASSIGN(list, Call<v1::ListInDoubtTransactionsResponse>(kListInDoubt, request));
   ASSERT_EQ(list.transactions_size(), 2);
   for (const v1::InDoubtTransaction& each : list.transactions()) {
     if (each.transaction_id() != young) continue;
@@ -115,7 +115,7 @@ TEST_F(TransactionAdminTest, ListsWhatIsInDoubtAndTheShardsThatMayHoldMore) {
     EXPECT_FALSE(each.home_unknown());
   }
   request.mutable_min_age()->set_seconds(-1);
-  EXPECT_THAT(Call<v1::ListInDoubtTransactionsResponse>(kList, request), HasReason(reason::kInvalidField));
+  EXPECT_THAT(Call<v1::ListInDoubtTransactionsResponse>(kListInDoubt, request), HasReason(reason::kInvalidField));
 }
 
 TEST_F(TransactionAdminTest, ResolvesByADecisionOrByRollingBack) {
