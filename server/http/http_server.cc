@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <functional>
 #include <thread>
 #include <utility>
 
@@ -42,6 +43,25 @@ bool IsJson(const httplib::Request& request) {
   return type.empty() || absl::StartsWithIgnoreCase(type, kJson);
 }
 
+// Counts the connections that are open, those that wait for a thread included.
+class CountingPool : public httplib::TaskQueue {
+ public:
+  CountingPool(size_t threads, std::atomic<int>& open) : open_(open), pool_(threads) {}
+
+  void enqueue(std::function<void()> serve) override {
+    ++open_;
+    pool_.enqueue([this, serve = std::move(serve)] {
+      serve();
+      --open_;
+    });
+  }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  std::atomic<int>& open_;
+  httplib::ThreadPool pool_;
+};
+
 }  // namespace
 
 struct HttpServer::State {
@@ -60,8 +80,10 @@ struct HttpServer::State {
   const ShardBoard& board;
   const std::vector<std::shared_ptr<const prometheus::Collectable>> metrics;
   httplib::Server http;
+  socket_t listening = INVALID_SOCKET;
   int port = 0;
   std::atomic<int> calls{0};
+  std::atomic<int> connections{0};
   std::thread acceptor;
 };
 
@@ -121,13 +143,14 @@ void HttpServer::State::ServeError(httplib::Response& response) {
 }
 
 void HttpServer::State::Configure() {
-  http.new_task_queue = [count = options.threads] { return new httplib::ThreadPool(static_cast<size_t>(count)); };
+  http.new_task_queue = [this] { return new CountingPool(static_cast<size_t>(options.threads), connections); };
   http.set_payload_max_length(static_cast<size_t>(options.body_bytes_max));
   http.set_keep_alive_max_count(1000);
   http.set_keep_alive_timeout(2);  // Seconds: an idle connection holds a thread, too.
   http.set_tcp_nodelay(true);
   // The default would share a port that is taken.
-  http.set_socket_options([](socket_t socket) {
+  http.set_socket_options([this](socket_t socket) {
+    listening = socket;
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   });
@@ -139,6 +162,9 @@ void HttpServer::State::Configure() {
   http.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) { ServeMetrics(response); });
   http.Post("/.*", [this](const httplib::Request& request, httplib::Response& response) {
     ServeCall(request, response);
+  });
+  http.set_post_routing_handler([this](const httplib::Request&, httplib::Response& response) {
+    if (connections > options.kept_open) response.set_header("Connection", "close");
   });
   http.set_error_handler([](const httplib::Request&, httplib::Response& response) { ServeError(response); });
 }
@@ -163,6 +189,7 @@ absl::Status HttpServer::Start() {
                      absl::StrCat("cannot listen for HTTP on ", state.options.host, ":", state.options.port,
                                   ": check that the address is this machine's and that no other process has the port"));
   }
+  listen(state.listening, SOMAXCONN);  // httplib's 5 make a burst of connections wait a second.
   state.acceptor = std::thread([&state] { state.http.listen_after_bind(); });
   while (!state.http.is_running()) std::this_thread::yield();
   return absl::OkStatus();

@@ -17,10 +17,12 @@ namespace quarry {
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   int port = 0;  // 0: any free one.
-  // Connections served at once.
-  int threads = 128;
-  // JSON calls at once. Each holds its thread while it runs; the other threads are for probes and /metrics.
+  // Connections served at once: each holds a thread, also while it waits for its next call.
+  int threads = 192;
+  // JSON calls at once. With `kept_open` less than `threads`: what is left is for probes and /metrics.
   int calls_max = 96;
+  // Connections that may wait for a next call. While more are open, a reply says `Connection: close`.
+  int kept_open = 64;
   int64_t body_bytes_max = 4 << 20;
 };
 

@@ -6,7 +6,6 @@
 #include <tuple>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tests/differential/answer.h"
 #include "tests/differential/layout.h"

@@ -23,7 +23,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-absl::Status Down() { return MakeError(absl::StatusCode::kUnavailable, reason::kShardUnavailable, "down"); }
+absl::Status ShardDown() { return MakeError(absl::StatusCode::kUnavailable, reason::kShardUnavailable, "down"); }
 
 // Shards s0, s1 and s2.
 class OutcomeTest : public ::testing::Test {
@@ -80,7 +80,7 @@ class OutcomeTest : public ::testing::Test {
   }
   void TakeDown(size_t shard) {
     for (const char* call : {"ListBranches", "ListDecisions", "FindDecision", "DecideAbort", "Finish", "Init", "Check"}) {
-      at(shard).fail[call] = Down();
+      at(shard).fail[call] = ShardDown();
     }
   }
   void Hang(size_t shard) { at(shard).hang = {"ListBranches", "ListDecisions", "FindDecision", "DecideAbort"}; }
@@ -191,7 +191,7 @@ TEST_F(OutcomeTest, ShardsThatLackTheTablesSayWhatToDo) {
         MakeError(absl::StatusCode::kFailedPrecondition, reason::kTwoPhaseUnavailable, "run quarryctl init-shard");
   }
   EXPECT_THAT(Get(ForeignId()), HasReason(reason::kTwoPhaseUnavailable));
-  at(1).fail["FindDecision"] = Down();
+  at(1).fail["FindDecision"] = ShardDown();
   EXPECT_THAT(Get(ForeignId()), HasReason(reason::kShardUnavailable));
 }
 
@@ -249,13 +249,13 @@ TEST_F(OutcomeTest, ForcedItFindsACommitOfThatVeryMomentAndLeavesNoAbortBesideIt
 
 TEST_F(OutcomeTest, ForcedItIsNotDefiniteWhileAShardIsDown) {
   const std::string id = ForeignId();
-  at(1).fail["DecideAbort"] = Down();
+  at(1).fail["DecideAbort"] = ShardDown();
   const absl::Status status = Outcome(id, true).status();
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(DetailOf(status).facts.at("shard"), "s1");
   const std::string prepared = ForeignId();
   Prepare(0, prepared);
-  at(2).fail["DecideAbort"] = Down();
+  at(2).fail["DecideAbort"] = ShardDown();
   EXPECT_THAT(Outcome(prepared, true), StatusIs(absl::StatusCode::kUnavailable));
 }
 
@@ -320,7 +320,7 @@ TEST_F(OutcomeTest, ResolvingNamesWhatHindersIt) {
   ASSERT_THAT(resolution.unasked, SizeIs(1));
   EXPECT_EQ(resolution.unasked[0].shard, "s2");
   at(2).fail.clear();
-  at(0).fail["Finish"] = Down();
+  at(0).fail["Finish"] = ShardDown();
   ASSERT_OK_AND_ASSIGN(resolution, Resolve(id));
   EXPECT_EQ(resolution.fate.state, TransactionState::kRolledBack);
   EXPECT_THAT(resolution.fate.unfinished, ElementsAre("s0"));

@@ -7,7 +7,7 @@
 namespace quarry {
 namespace {
 
-Condition Compare(const std::string& column, CompareOp op, int64_t value) {
+Condition CompareNumber(const std::string& column, CompareOp op, int64_t value) {
   Condition condition;
   condition.kind = Condition::Kind::kCompare;
   condition.column = column;
@@ -19,7 +19,7 @@ Condition Compare(const std::string& column, CompareOp op, int64_t value) {
 QueryOperation Priced(int64_t value) {
   QueryOperation op;
   op.table = "items";
-  op.filter = Compare("price", CompareOp::kGreater, value);
+  op.filter = CompareNumber("price", CompareOp::kGreater, value);
   op.order_by = {{"price", true, NullPlacement::kLast}};
   return op;
 }
@@ -43,7 +43,7 @@ TEST(QueryShapeTest, ListsOfEveryLengthAreOneShape) {
   in.values = {Value::Int64(1)};
   Condition either;
   either.kind = Condition::Kind::kOr;
-  either.children = {in, Compare("a", CompareOp::kEqual, 1)};
+  either.children = {in, CompareNumber("a", CompareOp::kEqual, 1)};
   Condition both;
   both.kind = Condition::Kind::kAnd;
   both.children = {either, in};
@@ -59,11 +59,11 @@ TEST(QueryShapeTest, AggregatesAndWritesSayWhatTheyDo) {
   aggregate.table = "items";
   aggregate.group_by = {"status"};
   aggregate.aggregates = {{AggregateFunction::kCount, "", "n"}, {AggregateFunction::kCountDistinct, "city", "c"}};
-  aggregate.having = Compare("n", CompareOp::kGreater, 3);
+  aggregate.having = CompareNumber("n", CompareOp::kGreater, 3);
   EXPECT_EQ(ShapeOf(aggregate).text, "count(*), count(distinct city) of all rows GROUP BY status HAVING n > ?");
   BulkWriteOperation write;
   write.set = {{"price", Value::Int64(5)}};
-  write.filter = Compare("id", CompareOp::kLess, 9);
+  write.filter = CompareNumber("id", CompareOp::kLess, 9);
   EXPECT_EQ(ShapeOf(write).text, "SET price of id < ?");
   write.deletes = true;
   EXPECT_EQ(ShapeOf(write).method, "DeleteWhere");
@@ -72,10 +72,10 @@ TEST(QueryShapeTest, AggregatesAndWritesSayWhatTheyDo) {
 TEST(QueryShapeTest, ALongTextIsCutButNotItsId) {
   QueryOperation op;
   op.filter = Condition();
-  for (int i = 0; i < 1'000; ++i) op.filter->children.push_back(Compare("spalte_ä", CompareOp::kEqual, i));
+  for (int i = 0; i < 1'000; ++i) op.filter->children.push_back(CompareNumber("spalte_ä", CompareOp::kEqual, i));
   const QueryShape shape = ShapeOf(op);
   EXPECT_LE(shape.text.size(), 2'010u);
-  op.filter->children.push_back(Compare("one_more", CompareOp::kEqual, 1));
+  op.filter->children.push_back(CompareNumber("one_more", CompareOp::kEqual, 1));
   EXPECT_EQ(ShapeOf(op).text, shape.text);
   EXPECT_NE(ShapeOf(op).id, shape.id);
 }

@@ -1,7 +1,9 @@
 #include "server/http/http_server.h"
 
 #include <atomic>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "core/base/error.h"
 #include "gtest/gtest.h"
@@ -114,6 +116,26 @@ TEST_F(HttpServerTest, EndsACallAtTheTimeoutOfItsHeader) {
   EXPECT_EQ(Post("/quarry.v1.DataService/Get", R"({"table": "slow"})", 504, {{"X-Timeout", "20ms"}})["code"], 4);
   EXPECT_EQ(Post("/quarry.v1.DataService/Get", R"({"table": "slow"})", 504, {{"grpc-timeout", "20m"}})["code"], 4);
   EXPECT_EQ(Post("/quarry.v1.DataService/Get", "{}", 400, {{"X-Timeout", "soon"}})["code"], 3);
+}
+
+TEST_F(HttpServerTest, ConnectionsThatWaitForANextCallLeaveThreadsForProbes) {
+  HttpServerOptions options;
+  options.threads = 4;
+  options.kept_open = 2;
+  HttpServer narrow(options, *grpc_, board_, {});
+  ASSERT_THAT(narrow.Start(), IsOk());
+  std::vector<std::unique_ptr<httplib::Client>> clients;
+  const auto connect_and_call = [&] {
+    clients.push_back(std::make_unique<httplib::Client>("127.0.0.1", narrow.port()));
+    clients.back()->set_keep_alive(true);
+    const httplib::Result reply = clients.back()->Post("/quarry.v1.DataService/Get", R"({"table": "t"})", "application/json");
+    EXPECT_EQ(reply->status, 200);
+    return reply->get_header_value("Connection");
+  };
+  EXPECT_EQ(connect_and_call(), "");
+  EXPECT_EQ(connect_and_call(), "");
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(connect_and_call(), "close") << i;
+  EXPECT_EQ(httplib::Client("127.0.0.1", narrow.port()).Get("/livez")->status, 200);
 }
 
 TEST_F(HttpServerTest, CallsThatHangLeaveThreadsForProbesAndRefuseMoreCalls) {
