@@ -52,6 +52,13 @@ class ComposeTest(unittest.TestCase):
         self.assertEqual(self.services["gateway-0"]["image"], f"quarry:{self.version}")
         self.assertIn(f"\nARG VERSION={self.version}\n", (REPO / "Dockerfile").read_text(encoding="utf-8"))
 
+    def test_one_service_builds_our_image_and_no_other_pulls_it(self):
+        ours = {name: service for name, service in self.services.items() if service["image"].startswith("quarry:")}
+        self.assertEqual(sorted(ours), ["gateway-0", "gateway-1", "gateway-2", "load"])
+        self.assertEqual([name for name, service in ours.items() if "build" in service], ["gateway-0"])
+        for name, service in ours.items():
+            self.assertTrue("build" in service or service["pull_policy"] == "never", name)
+
     def test_the_image_has_the_standard_labels_and_the_docs_name_their_arguments(self):
         dockerfile = (REPO / "Dockerfile").read_text(encoding="utf-8")
         labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', dockerfile))
