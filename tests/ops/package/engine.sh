@@ -20,7 +20,7 @@ wait_for() { # wanted text, curl arguments…
   for _ in $(seq 90); do
     answer=$(curl --silent --max-time 5 "$@") || true
     if [[ $answer == *"$wanted"* ]]; then return; fi
-    sleep 1  # Polls a foreign process.
+    sleep 1  # A poll: what it asks tells nobody when it is ready.
   done
   printf 'engine: curl %s never answered %s, but %s\n' "$*" "$wanted" "$answer" >&2
   return 1
