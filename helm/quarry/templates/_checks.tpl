@@ -5,6 +5,7 @@
 {{- include "quarry.checkReferences" . -}}
 {{- include "quarry.checkEnvironment" . -}}
 {{- include "quarry.checkReplicas" . -}}
+{{- include "quarry.checkDisruption" . -}}
 {{- include "quarry.checkDrain" . -}}
 {{- end -}}
 
@@ -57,9 +58,10 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A reference that nothing fills would end every pod at its start. Comments do not count. */}}
+{{/* A reference that nothing fills would end every pod at its start. Comments do not count; a `#` within quotes is taken for one, and what follows it
+     is left to quarryd. */}}
 {{- define "quarry.checkReferences" -}}
-{{- $text := regexReplaceAll "(?m)^\\s*#.*$" (default "" .Values.config) "" | replace "$${" "" -}}
+{{- $text := regexReplaceAll "(?m)(^|\\s)#.*$" (default "" .Values.config) "" | replace "$${" "" -}}
 {{- $given := include "quarry.givenVariables" . | fromJsonArray -}}
 {{- if not .Values.extraEnvFrom -}}
 {{- range regexFindAll "\\$\\{env:[^}]+\\}" $text -1 | uniq -}}
@@ -122,6 +124,25 @@
 {{- $resources := $.Values.resources -}}
 {{- if and .targetCPU (not (or (default dict $resources.requests).cpu (default dict $resources.limits).cpu)) -}}
 {{- fail "autoscaling.targetCPU is a percentage of a CPU request that is not set: set resources.requests.cpu" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A budget that lets no gateway go holds up every drain of a node for ever. */}}
+{{- define "quarry.checkDisruption" -}}
+{{- $gateways := ternary .Values.autoscaling.minReplicas (include "quarry.replicas" .) .Values.autoscaling.enabled | int -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- $kept := int .minAvailable -}}
+{{- if hasSuffix "%" (toString .minAvailable) -}}
+{{- $kept = divf (mulf (trimSuffix "%" .minAvailable | float64) $gateways) 100 | ceil | int -}}
+{{- end -}}
+{{- if not .enabled -}}
+{{- else if kindIs "invalid" .minAvailable -}}
+{{- if has (toString .maxUnavailable) (list "0" "0%") -}}
+{{- fail "podDisruptionBudget.maxUnavailable is 0, so no node with a gateway could ever be drained: set it to 1 or more" -}}
+{{- end -}}
+{{- else if ge $kept $gateways -}}
+{{- fail (printf "podDisruptionBudget.minAvailable keeps %d of %d gateways, so no node with one could ever be drained: lower it, raise the number of gateways, or use maxUnavailable" $kept $gateways) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -145,8 +145,9 @@ spec:
 {{- define "quarry.placement" -}}
 {{- with .Values.topologySpreadConstraints }}
 topologySpreadConstraints:
+  {{- $ours := dict "labelSelector" (dict "matchLabels" (include "quarry.selectorLabels" $ | fromYaml)) }}
   {{- range . }}
-  - {{ merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" (include "quarry.selectorLabels" $ | fromYaml))) | toYaml | nindent 4 | trim }}
+  - {{ ternary . (merge (deepCopy .) $ours) (hasKey . "labelSelector") | toYaml | nindent 4 | trim }}
   {{- end }}
 {{- end }}
 {{- with .Values.nodeSelector }}

@@ -37,10 +37,10 @@ def values_of(case):
     return HERE / "values" / f"{case}.yaml"
 
 
-def render(case, chart=CHART, kubernetes=KUBERNETES[-1]):
+def render(case, chart=CHART, kubernetes=KUBERNETES[-1], more=()):
     """What `helm install shop` in the namespace `shop` would send, as text."""
     return helm("template", "shop", chart, "--namespace", "shop", "--kube-version", kubernetes, "--values",
-                values_of(case)).stdout
+                values_of(case), *more).stdout
 
 
 def resources(text):

@@ -5,6 +5,7 @@ import json
 import unittest
 
 import chart
+import cluster
 import jsonschema
 import kubernetes_validate
 import yaml
@@ -189,6 +190,21 @@ class OneCase(unittest.TestCase):
         self.assertEqual(scaler["scaleTargetRef"]["name"], chart.only(found, "Deployment")["metadata"]["name"])
         self.assertEqual(scaler["metrics"][0]["containerResource"]["container"], chart.gateway_container(found)["name"])
         self.assertEqual(chart.only(found, "PodDisruptionBudget")["spec"]["minAvailable"], "50%")
+
+    def test_an_upgrade_keeps_the_number_of_gateways_that_the_autoscaler_chose(self):
+        running = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop-quarry", "namespace": "shop"}}
+        for deployments, wanted in (([{**running, "spec": {"replicas": 7}}], 7), ([], None)):
+            with cluster.with_deployments(deployments) as address:
+                text = chart.render("autoscaling", more=("--dry-run=server", "--kube-apiserver", address))
+            self.assertEqual(chart.only(chart.resources(text), "Deployment")["spec"].get("replicas"), wanted)
+
+    def test_a_spread_keeps_its_own_selector_and_gets_one_where_it_has_none(self):
+        mine = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"team": "shop"}}}
+        text = chart.render("postgres", more=("--set-json", f"topologySpreadConstraints={json.dumps([mine, {'topologyKey': 'host'}])}"))
+        workload = chart.workload(chart.resources(text))["spec"]
+        first, second = workload["template"]["spec"]["topologySpreadConstraints"]
+        self.assertEqual(first, mine)
+        self.assertEqual(second["labelSelector"], workload["selector"])
 
     def test_prometheus_scrapes_each_gateway_once(self):
         found = rendered("full")
