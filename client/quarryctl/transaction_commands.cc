@@ -78,7 +78,7 @@ absl::Status Show(Session& session, const std::string& id) {
   std::vector<std::pair<std::string, std::string>> fields = {{"transaction", id},
                                                              {"state", StateName(fate.state())},
                                                              {"shards", Join(fate.shards())}};
-  if (!fate.home().empty()) fields.emplace_back("decided on", fate.home());
+  if (!fate.home().empty()) fields.emplace_back("deciding shard", fate.home());
   if (fate.unfinished_shards_size() > 0)
     fields.emplace_back("unfinished on", Join(fate.unfinished_shards()));
   PrintFields(fields, session.out());
@@ -91,7 +91,7 @@ absl::Status Resolve(Session& session, const std::string& id) {
   if (session.json()) {
     session.out() << MessageJson(end);
   } else {
-    PrintFields({{"transaction", id}, {"state", StateName(end.state())}, {"decided on", end.home()}},
+    PrintFields({{"transaction", id}, {"state", StateName(end.state())}, {"deciding shard", end.home()}},
                 session.out());
     if (end.unfinished_shards_size() > 0) {
       session.out() << "! not ended yet on " << Join(end.unfinished_shards())

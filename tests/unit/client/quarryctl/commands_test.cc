@@ -526,8 +526,8 @@ TEST_F(CommandsTest, ShowsAndResolvesATransaction) {
   server_.set_fate(fate);
   EXPECT_EQ(Run({"transactions", "show", "t2-1"}), kExitOk) << err_;
   EXPECT_EQ(out_,
-            "transaction    t2-1\nstate          committed\nshards         s0, s1\n"
-            "decided on     s1\nunfinished on  s0\n");
+            "transaction     t2-1\nstate           committed\nshards          s0, s1\n"
+            "deciding shard  s1\nunfinished on   s0\n");
   v1::ResolveTransactionResponse end;
   end.set_state(v1::TRANSACTION_STATE_ROLLED_BACK);
   end.set_home("s1");
