@@ -31,7 +31,7 @@ struct FaultBackend::Schedule {
     if ((at -= options.error_before) < 0) return Fault::kErrorBefore;
     if ((at -= options.error_after) < 0) return Fault::kErrorAfter;
     if ((at -= options.delay) < 0) return Fault::kDelay;
-    if ((at -= options.hang) < 0) return Fault::kHang;
+    if (at < options.hang) return Fault::kHang;
     return Fault::kNone;
   }
 };

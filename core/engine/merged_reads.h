@@ -197,7 +197,8 @@ class MergedReads {
 
   void Forget(const std::shared_ptr<Question>& question) {
     if (question->running != nullptr || question->next != nullptr) return;
-    const std::shared_ptr<Question> kept = question;  // The map's key lies in it.
+    // The map's key lies in it. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
+    const std::shared_ptr<Question> kept = question;
     questions_.erase(absl::string_view(kept->text));
   }
 

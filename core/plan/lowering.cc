@@ -160,7 +160,7 @@ const LoweredSql& Lowering::Cached(const Table& table, Dialect dialect, Shape sh
   std::string key;
   key.reserve(12 + columns.size() * 2);
   const Table* address = &table;
-  key.append(reinterpret_cast<const char*>(&address), sizeof(address));
+  key.append(reinterpret_cast<const char*>(&address), sizeof(address));  // NOLINT(bugprone-sizeof-expression): the address is meant.
   key.push_back(static_cast<char>(dialect));
   key.push_back(static_cast<char>(shape));
   key.push_back(returning ? 1 : 0);

@@ -156,7 +156,7 @@ Async<Attempt> Try(LoopSide& home, const ForwardTask& task, std::string address,
     began = true;
     grpc::ByteBuffer message;
     message.Swap(&call.message());
-    Future<absl::Status> taking = sink.Take(std::move(message));
+    Future<absl::Status> taking = sink.Take(message);
     const absl::Status taken = co_await taking;
     if (!taken.ok()) co_return Attempt{false, "", ForwardResult::kError, taken};
     if (task.method->kind == MethodKind::kUnary) break;

@@ -160,7 +160,7 @@ Async<absl::StatusOr<std::unique_ptr<ReaderSlot>>> AcquireReader(std::shared_ptr
 
 void ReleaseReader(const std::shared_ptr<Core>& core, std::unique_ptr<ReaderSlot> slot) {
   const std::shared_ptr<ReaderLane> lane = slot->lane;
-  lane->Submit([core, port = core->port, slot = std::move(slot)](Connection& connection) mutable {
+  lane->Submit([core = core, port = core->port, slot = std::move(slot)](Connection& connection) mutable {
     connection.Rollback();
     port->Post(
         [core = std::move(core), slot = std::move(slot)]() mutable { core->pool.Release(std::move(slot)); });
