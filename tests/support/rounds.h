@@ -10,10 +10,10 @@
 
 namespace quarry {
 
-// A part of the full number, at least one: QUARRY_TEST_ROUNDS percent, 20 where that is not set. Every push runs 100
+// A part of the full number, at least one: QUARRY_TEST_ROUNDS percent, 10 where that is not set. Every push runs 100
 // (./dev test --thorough); more finds more.
 inline int Rounds(int full) {
-  int percent = 20;
+  int percent = 10;
   const char* given = std::getenv("QUARRY_TEST_ROUNDS");
   if (given != nullptr && (!absl::SimpleAtoi(given, &percent) || percent < 1)) {
     std::cerr << "QUARRY_TEST_ROUNDS=" << given << ": a percentage from 1 is wanted" << std::endl;
