@@ -98,21 +98,23 @@ def place(rows):
     return placed
 
 
-def variable(name, label, query, hide=0):
-    """Of the values that a label has now, any number; all of them at first."""
+def variable(name, label, query, hide=0, absent=False):
+    """Of the values that a label has now, any number; all of them at first. `absent`: there may be none."""
     return {"type": "query", "name": name, "label": label, "datasource": SOURCE, "definition": query, "hide": hide,
-            "query": {"qryType": 1, "query": query, "refId": f"{name}-values"}, "multi": True, "includeAll": True, "refresh": 2, "sort": 1,
+            "query": {"qryType": 1, "query": query, "refId": f"{name}-values"}, "multi": True, "includeAll": True, "allValue": ".*" if absent else None, "refresh": 2, "sort": 1,
             "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "options": [], "regex": ""}
 
 
 def variables(with_shard):
+    named = 'deployment=~"$deployment", namespace=~"$namespace"'
     made = [{"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "current": {}, "hide": 0,
              "includeAll": False, "multi": False, "options": [], "refresh": 1, "regex": ""},
             variable("deployment", "Deployment", "label_values(quarry_build_info, deployment)"),
-            variable("job", "Job", 'label_values(quarry_build_info{deployment=~"$deployment"}, job)', hide=2),
-            variable("instance", "Gateway", 'label_values(quarry_build_info{deployment=~"$deployment", job=~"$job"}, instance)')]
+            variable("namespace", "Namespace", 'label_values(quarry_build_info{deployment=~"$deployment"}, namespace)', absent=True),
+            variable("job", "Job", f'label_values(quarry_build_info{{{named}}}, job)', hide=2),
+            variable("instance", "Gateway", f'label_values(quarry_build_info{{{named}, job=~"$job"}}, instance)')]
     if with_shard:
-        made.append(variable("shard", "Shard", 'label_values(quarry_shard_up{job=~"$job", instance=~"$instance"}, shard)'))
+        made.append(variable("shard", "Shard", 'label_values(quarry_shard_up{namespace=~"$namespace", job=~"$job", instance=~"$instance"}, shard)'))
     return made
 
 

@@ -2,7 +2,7 @@
 
 from grafana import ORANGE, RED, lines, stat, states, table, words
 
-GATEWAY = 'job=~"$job", instance=~"$instance"'
+GATEWAY = 'namespace=~"$namespace", job=~"$job", instance=~"$instance"'
 SHARD = GATEWAY + ', shard=~"$shard"'
 RATE = "[$__rate_interval]"
 OURS = 'grpc_code=~"Unavailable|Unknown|Internal|DataLoss|DeadlineExceeded|ResourceExhausted"'
@@ -41,7 +41,7 @@ def failed_share():
 
 
 def burn(kind, budget):
-    return [(f'max by (job) (quarry:{kind}:ratio_rate{window}{{job=~"$job"}}) / {budget}', f"{{{{job}}}}, last {window}")
+    return [(f'max by (job) (quarry:{kind}:ratio_rate{window}{{namespace=~"$namespace", job=~"$job"}}) / {budget}', f"{{{{job}}}}, last {window}")
             for window in ("5m", "1h", "6h", "3d")]
 
 
@@ -50,7 +50,7 @@ def overview():
         ("Now", [
             stat("Gateways", "Gateways that Prometheus reaches.", "none", f"count(quarry_build_info{{{GATEWAY}}})", link="gateways"),
             stat("Shards down", "Shards that no gateway reaches: calls for their keys fail.", "none",
-                 f"sum(1 - max by (job, shard) (quarry_shard_up{{{SHARD}}}))", [(1, RED)], link="shards"),
+                 f"sum(1 - max by (namespace, job, shard) (quarry_shard_up{{{SHARD}}}))", [(1, RED)], link="shards"),
             stat("Calls", "Calls that ended, a second, over gRPC and as JSON.", "reqps", rate("grpc_server_handled_total", "")),
             stat("Failed calls", "Share of calls that failed for a reason of the gateway or a database. Objective: under 0.1 %.",
                  "percentunit", failed_share(), [(0.001, ORANGE), (0.01, RED)]),
@@ -80,7 +80,7 @@ def overview():
             states("Shards", "Whether gateways reach each shard.", f"avg by (shard) (quarry_shard_up{{{SHARD}}})", "{{shard}}",
                    SHARD_STATES, width=16, height=8, link="shards"),
             table("Alerts", "Alerts of Quarry that fire now. docs/runbooks.md has a section for each.",
-                  'count by (alertname, severity, shard) (ALERTS{alertname=~"Quarry.+", alertstate="firing", job=~"$job"})',
+                  'count by (alertname, severity, shard) (ALERTS{alertname=~"Quarry.+", alertstate="firing", namespace=~"$namespace", job=~"$job"})',
                   {"alertname": "alert", "severity": "severity", "shard": "shard", "Value": "number"}, "none", width=8, sort="severity"),
         ]),
     ]

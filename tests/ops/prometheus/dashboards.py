@@ -30,10 +30,12 @@ def queries(panel):
 
 
 def fill(expression, values, rate_interval):
-    """What Grafana sends for an expression: `values` are those that are chosen of each variable."""
+    """What Grafana sends for an expression: `values` are those that are chosen of each variable, or its expression for all of them."""
     expression = expression.replace("$__rate_interval", rate_interval)
     for name, chosen in values.items():
-        expression = expression.replace(f'"${name}"', '"(' + "|".join(re.escape(one).replace("\\", "\\\\") for one in chosen) + ')"')
+        if not isinstance(chosen, str):
+            chosen = "(" + "|".join(re.escape(one).replace("\\", "\\\\") for one in chosen) + ")"
+        expression = expression.replace(f'"${name}"', f'"{chosen}"')
     return expression
 
 
@@ -45,5 +47,5 @@ def variable_values(api, dashboard, rate_interval="10s"):
             continue
         match, label = VALUES_OF.match(variable["definition"]).groups()
         found = api.get(f"label/{label}/values", **{"match[]": fill(match, values, rate_interval)})
-        values[variable["name"]] = found
+        values[variable["name"]] = variable["allValue"] or found
     return values

@@ -34,7 +34,7 @@ class Dashboards(unittest.TestCase):
         for name, dashboard in loaded.items():
             self.assertEqual((dashboard["uid"], dashboard["tags"]), (f"quarry-{name}", ["quarry"]))
             declared = [variable["name"] for variable in dashboard["templating"]["list"]]
-            self.assertEqual(declared[:4], ["datasource", "deployment", "job", "instance"])
+            self.assertEqual(declared[:4], ["datasource", "deployment", "namespace", "job"])
             used = set(re.findall(r"\$\{?([a-z]+)\b", json.dumps([dashboard["panels"], dashboard["templating"]])))
             self.assertEqual(used - {"datasource"}, set(declared) - {"datasource"}, name)
 
@@ -49,7 +49,7 @@ class Dashboards(unittest.TestCase):
             if panel["type"] in ("stat", "timeseries"):
                 self.assertTrue(panel["fieldConfig"]["defaults"]["unit"])
             for expression in dashboards.queries(panel):
-                self.assertRegex(expression, r'job=~"\$job"', "it would mix up deployments")
+                self.assertRegex(expression, r'namespace=~"\$namespace", job=~"\$job"', "it would mix up deployments")
 
     def test_links_lead_to_dashboards_that_exist(self):
         loaded = dashboards.load()

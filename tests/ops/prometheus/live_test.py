@@ -72,6 +72,7 @@ class Live(unittest.TestCase):
             with self.subTest(name):
                 values = dashboards.variable_values(self.api, dashboard)
                 self.assertEqual(values["deployment"], ["shop"])
+                self.assertEqual(values["namespace"], ".*", "there is none outside of Kubernetes")
                 self.assertEqual(values["job"], ["quarry"])
                 self.assertEqual(values["instance"], sorted(self.cluster.targets()))
                 self.assertEqual(values.get("shard", ["s0", "s1", "s2"]), ["s0", "s1", "s2"])

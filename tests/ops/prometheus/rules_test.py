@@ -45,9 +45,10 @@ def promtool_test(name, case, states, expectations):
 
 
 def promtool_tests(alert, case):
-    """It fires at its time; in a quiet state it does so neither then nor around that time."""
+    """It fires at its time, and as long as it lasts; in a quiet state it does so neither then nor around that time."""
     moments = [case.at + case.interval * step for step in range(-2, 6)]
-    tests = [promtool_test(f"{alert} fires", case, case.fires, [expectation(alert, case.at, case.labels)])]
+    loud = [case.at, case.lasts] if case.lasts else [case.at]
+    tests = [promtool_test(f"{alert} fires", case, case.fires, [expectation(alert, at, case.labels) for at in loud])]
     for number, states in enumerate(case.quiet):
         tests.append(promtool_test(f"{alert} is quiet {number}", case, states,
                                    [expectation(alert, at, None) for at in moments if at >= 0]))
