@@ -6,7 +6,9 @@
 {{- include "quarry.checkEnvironment" . -}}
 {{- include "quarry.checkReplicas" . -}}
 {{- include "quarry.checkDisruption" . -}}
+{{- include "quarry.checkUpdate" . -}}
 {{- include "quarry.checkDrain" . -}}
+{{- include "quarry.checkMonitor" . -}}
 {{- end -}}
 
 {{/* Before anything looks into it (quarry.config). */}}
@@ -103,7 +105,7 @@
 {{- fail (printf "replicas is %d, and a SQLite file belongs to one process: set replicas to 1, or move the shards to PostgreSQL" $replicas) -}}
 {{- end -}}
 {{- else if or $scaled (gt $replicas 1) -}}
-{{- $variable := has "QUARRY_TOKENS_SECRET" (include "quarry.givenVariables" . | fromJsonArray) -}}
+{{- $variable := or .Values.extraEnvFrom (has "QUARRY_TOKENS_SECRET" (include "quarry.givenVariables" . | fromJsonArray)) -}}
 {{- if not (or $variable (default dict (include "quarry.config" . | fromJson).tokens).secret) -}}
 {{- fail "several gateways need the same tokens.secret, or a page token of one is refused by the others: put 16 bytes or more in a Secret (kubectl create secret generic NAME --from-literal=tokens=\"$(openssl rand -hex 32)\"), set existingSecret.name, and write tokens: {secret: \"${file:/etc/quarry/secrets/tokens}\"} in config; or set replicas to 1" -}}
 {{- end -}}
@@ -137,6 +139,8 @@
 {{- $kept = divf (mulf (trimSuffix "%" .minAvailable | float64) $gateways) 100 | ceil | int -}}
 {{- end -}}
 {{- if not .enabled -}}
+{{- else if and (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}
+{{- fail "podDisruptionBudget has neither maxUnavailable nor minAvailable, which lets no gateway go: set one of them, or enabled to false" -}}
 {{- else if kindIs "invalid" .minAvailable -}}
 {{- if has (toString .maxUnavailable) (list "0" "0%") -}}
 {{- fail "podDisruptionBudget.maxUnavailable is 0, so no node with a gateway could ever be drained: set it to 1 or more" -}}
@@ -147,7 +151,26 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "quarry.checkUpdate" -}}
+{{- $rolling := default dict .Values.updateStrategy.rollingUpdate -}}
+{{- $none := list "0" "0%" -}}
+{{- if and (not (include "quarry.sqlite" .)) (eq .Values.updateStrategy.type "RollingUpdate") (has (toString $rolling.maxUnavailable) $none) (has (toString $rolling.maxSurge) $none) -}}
+{{- fail "updateStrategy.rollingUpdate has 0 for maxUnavailable and for maxSurge, so no gateway could be changed: set one of them to 1 or more" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "quarry.checkMonitor" -}}
+{{- with .Values.serviceMonitor -}}
+{{- if and .enabled .scrapeTimeout (gt (include "quarry.seconds" .scrapeTimeout | int) (include "quarry.seconds" .interval | int)) -}}
+{{- fail (printf "serviceMonitor.scrapeTimeout is %s, above the interval of %s, which Prometheus refuses: lower it, or set it to null" .scrapeTimeout .interval) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "quarry.checkDrain" -}}
+{{- if and (kindIs "invalid" .Values.terminationGracePeriodSeconds) (contains "${" (toString (include "quarry.config" . | fromJson).drain_timeout)) -}}
+{{- fail "drain_timeout in config is a reference, and the chart must know it to allow that time: write the duration itself, or set terminationGracePeriodSeconds above it and preStopSeconds together" -}}
+{{- end -}}
 {{- $grace := include "quarry.graceSeconds" . | int -}}
 {{- $drain := include "quarry.drainSeconds" . | int -}}
 {{- if le $grace $drain -}}

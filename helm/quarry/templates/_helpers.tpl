@@ -77,9 +77,9 @@ app.kubernetes.io/component: gateway
 
 {{/* Seconds of a duration such as 1h30m or 500ms, rounded up. */}}
 {{- define "quarry.seconds" -}}
-{{- $milliseconds := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 "us" 0.001 "ns" 0.000001 -}}
+{{- $milliseconds := dict "y" 31536000000 "w" 604800000 "d" 86400000 "h" 3600000 "m" 60000 "s" 1000 "ms" 1 "us" 0.001 "ns" 0.000001 -}}
 {{- $sum := 0.0 -}}
-{{- range regexFindAll "[0-9.]+(h|ms|us|ns|m|s)" (toString .) -1 -}}
+{{- range regexFindAll "[0-9.]+(y|w|d|h|ms|us|ns|m|s)" (toString .) -1 -}}
 {{- $unit := regexFind "[a-z]+" . -}}
 {{- $sum = addf $sum (mulf (trimSuffix $unit . | float64) (get $milliseconds $unit)) -}}
 {{- end -}}

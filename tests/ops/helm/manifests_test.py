@@ -278,6 +278,9 @@ class NotesTest(unittest.TestCase):
                 service = chart.only(found, "Service", workload["metadata"]["name"])
                 self.assertIn(f"{service['metadata']['name']}.shop.svc:{service['spec']['ports'][0]['port']} ", text)
                 self.assertEqual(service["spec"]["type"] == "LoadBalancer", "neither TLS nor access rights" in text)
+                monitored = any(one["kind"] == "ServiceMonitor" for one in found)
+                walls = [one["spec"]["ingress"] for one in found if one["kind"] == "NetworkPolicy"]
+                self.assertEqual(monitored and [len(ingress) for ingress in walls] == [2], "cannot scrape" in text)
 
 
 if __name__ == "__main__":

@@ -51,12 +51,19 @@ class ValuesTest(unittest.TestCase):
         source = {"secretKeyRef": {"name": "s", "key": "tokens"}}
         for given in ({"existingSecret": {"name": "s", "env": {"QUARRY_TOKENS_SECRET": "tokens"}}},
                       {"extraEnv": [{"name": "QUARRY_TOKENS_SECRET", "valueFrom": source}]}):
-            with self.subTest(given), tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-                yaml.safe_dump({"config": config, "replicas": 2, **given}, file)
-                file.flush()
-                text = chart.helm("template", "shop", chart.CHART, "--kube-version", "1.33.0", "--values", file.name).stdout
-                variables = {one["name"]: one for one in chart.gateway_container(chart.resources(text))["env"]}
+            with self.subTest(given):
+                variables = {one["name"]: one for one in self.two_gateways(config, given)["env"]}
                 self.assertEqual(variables["QUARRY_TOKENS_SECRET"]["valueFrom"], source)
+        whole = [{"secretRef": {"name": "s"}}]  # What it holds is known to nobody here.
+        self.assertEqual(self.two_gateways(config, {"extraEnvFrom": whole})["envFrom"], whole)
+
+    def two_gateways(self, config, given):
+        """The container of each."""
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump({"config": config, "replicas": 2, **given}, file)
+            file.flush()
+            text = chart.helm("template", "shop", chart.CHART, "--kube-version", "1.33.0", "--values", file.name).stdout
+            return chart.gateway_container(chart.resources(text))
 
     def test_every_refusal_of_the_templates_is_tried(self):
         said = [one["says"] for one in yaml.safe_load((chart.HERE / "bad_values.yaml").read_text()).values()]
