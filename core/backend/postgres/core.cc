@@ -217,6 +217,15 @@ Async<void> Core::Recycle(std::unique_ptr<Connection> connection) {
   }
 }
 
+Async<bool> WaitInLine(Core& core, std::vector<Completer<bool>>& line, absl::Time deadline) {
+  Completer<bool> turn(core.loop);
+  line.push_back(turn);
+  const Timer timer(core.loop, deadline, [turn]() mutable { turn.Set(false); });
+  Future<bool> future = turn.future();
+  const bool in_time = co_await future;
+  co_return in_time;
+}
+
 Async<absl::StatusOr<Leased>> Lease(Core& core, const CallContext& ctx) {
   absl::StatusOr<std::unique_ptr<Connection>> acquired = co_await core.pool.Acquire(ctx);
   if (!acquired.ok()) co_return acquired.status();

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -71,6 +72,8 @@ class Core {
   int64_t joined_reads = 0;
   // Request ids that a call of this loop is at, and who waits for it to end.
   absl::flat_hash_map<std::string, std::vector<Completer<bool>>> requests_at_work;
+  // Who waits for the look at Quarry's own tables that is under way; nullopt while nobody looks.
+  std::optional<std::vector<Completer<bool>>> tables_at_work;
   bool requests_ready = false;  // The table of request ids is known to be there.
   bool tables_ready = false;    // And the other tables of schema quarry.
   bool two_phase_checked = false;  // The server is known to be fit for transactions over several shards.
@@ -109,6 +112,9 @@ class Leased {
   Core* core_;
   std::unique_ptr<Connection> connection_;
 };
+
+// Waits in a line of the core until somebody sets its members; false when the deadline ends first.
+Async<bool> WaitInLine(Core& core, std::vector<Completer<bool>>& line, absl::Time deadline);
 
 // A place in the pool with an open connection in it.
 Async<absl::StatusOr<Leased>> Lease(Core& core, const CallContext& ctx);

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/backend/postgres/errors.h"
@@ -103,7 +105,18 @@ Async<absl::Status> Create(const std::string& shard, Connection* connection, Pre
 }  // namespace
 
 Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadline) {
-  if (core.requests_ready && (core.tables_ready || tables == OwnTables::kRequests)) co_return absl::OkStatus();
+  const auto ready = [&core, tables] { return core.requests_ready && (core.tables_ready || tables == OwnTables::kRequests); };
+  // One after the other: after a start every first write asks, and each would open a connection.
+  while (!ready() && core.tables_at_work.has_value()) {
+    const bool in_time = co_await WaitInLine(core, *core.tables_at_work, deadline);
+    if (!in_time) co_return DeadlineEnded(core.options.shard, "pool");
+  }
+  if (ready()) co_return absl::OkStatus();
+  core.tables_at_work.emplace();
+  const absl::Cleanup wake = [&core] {
+    const auto waiters = std::exchange(core.tables_at_work, std::nullopt);
+    for (Completer<bool> waiter : *waiters) waiter.Set(true);
+  };
   const std::string shard = core.options.shard;
   QUARRY_CO_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> connection,
                              co_await core.Connect(ConnectionUse::kLeased, deadline));

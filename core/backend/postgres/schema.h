@@ -15,7 +15,7 @@ namespace quarry::postgres {
 enum class OwnTables { kRequests, kAll };
 
 // Creates what is missing, all of it; safe when several gateways do so at once. OK at once when the tables asked for are
-// there. On a connection of its own, so it may be called by one who holds a session. kFailedPrecondition when the
+// there. On a connection of its own, one at a time, so it may be called by one who holds a session. kFailedPrecondition when the
 // database user may not create them, or not use their schema: PERMISSION_DENIED for kRequests, TWO_PHASE_UNAVAILABLE for kAll.
 Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadline);
 

@@ -291,11 +291,7 @@ Async<absl::StatusOr<TaskResult>> RunGuarded(Core& core, const Task& task, const
   const std::string id = task.guard->request_id;
   // Tries of one request on this loop go one after the other, so that those that wait hold no session.
   while (core.requests_at_work.contains(id)) {
-    Completer<bool> ended(core.loop);
-    core.requests_at_work[id].push_back(ended);
-    const Timer timer(core.loop, ctx.deadline, [ended]() mutable { ended.Set(false); });
-    Future<bool> future = ended.future();
-    const bool in_time = co_await future;
+    const bool in_time = co_await WaitInLine(core, core.requests_at_work[id], ctx.deadline);
     if (!in_time) co_return DeadlineEnded(core.options.shard, "queue");
   }
   core.requests_at_work[id];

@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/postgres/postgres_cluster.h"
+#include "tests/support/postgres/tcp_gate.h"
 #include "tests/support/status_matchers.h"
 
 namespace quarry {
@@ -284,6 +285,22 @@ TEST_F(PostgresBackendTest, GivesTheSameValuesInTextAndInBinaryForm) {
   for (size_t i = 0; i < got.size(); ++i) {
     EXPECT_EQ(got[i], expected[i]) << i << ": " << DebugString(got[i]) << " and " << DebugString(expected[i]);
   }
+}
+
+TEST_F(PostgresBackendTest, FirstWritesWithRequestIdsOpenNoMoreConnectionsThanTheirPool) {
+  TcpGate gate(PostgresCluster::Shared().port());
+  options_.conninfo += absl::StrCat(" host=127.0.0.1 port=", gate.port());
+  options_.sessions_max = 3;
+  backend_ = MakePostgresBackend(loop_, options_);
+  std::vector<Task> tasks;
+  for (int64_t i = 10; i < 60; ++i) {
+    tasks.push_back(OneStep(Sql("INSERT INTO t VALUES ($1)", {Value::Int64(i)}, true)));
+    tasks.back().guard = RequestGuard{absl::StrCat("018f3a70-0000-7000-8000-0000000000", i), 1};
+  }
+  for (const auto& result : ExecuteAll(tasks)) EXPECT_THAT(result, IsOk());
+  EXPECT_EQ(Query("SELECT count(*) FROM t"), "50");
+  EXPECT_LE(gate.accepted(), options_.sessions_max + 1);  // One that looked whether Quarry's tables are there.
+  backend_ = nullptr;
 }
 
 TEST_F(PostgresBackendTest, AGuardedWriteWithoutTheRightToCreateSaysWhatIsMissing) {
