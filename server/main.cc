@@ -45,12 +45,12 @@ quarry::ConfigOptions OptionsOf(const Flags& flags) {
   options.overrides = flags.set;
   options.environment = quarry::ProcessEnvironment();
   options.registry = quarry::MakeResolverRegistry;
-  // Read elsewhere: by the flags below, by clients, by ./dev, by tests.
+  // Read elsewhere: by the flags below, by clients, by ./dev, by tests; what quarryctl lock run gives its command.
   options.environment_ignored = {"QUARRY_CONFIG",      "QUARRY_ADDRESS",       "QUARRY_HTTP",
                                  "QUARRY_JOBS",        "QUARRY_SKIP_INSTALL",  "QUARRY_SEED",
                                  "QUARRY_FAILPOINTS",  "QUARRY_TEST_JOBS",     "QUARRY_TEST_SEED",
                                  "QUARRY_TEST_SHARDS", "QUARRY_TEST_DATABASE", "QUARRY_TEST_ROUNDS",
-                                 "QUARRY_SIM_SEEDS"};
+                                 "QUARRY_SIM_SEEDS",   "QUARRY_LOCK",          "QUARRY_LOCK_TOKEN"};
   return options;
 }
 

@@ -30,7 +30,7 @@ enum class Safety {
   kIdempotent,  // The gateway answers a repeat with the first result (request_id, rollback).
 };
 
-// True when the published table says that a call that ended so may be tried again as it is.
+// True when a call that ended so is tried again as it is: docs/errors.md has the table, and what of it is done here.
 bool MayRetry(const absl::Status& status, Safety safety);
 
 // The tokens that all calls of a client share: a call puts a part of one in, a retry takes a whole

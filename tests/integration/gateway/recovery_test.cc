@@ -149,6 +149,29 @@ TEST_P(RecoveryTest, AnOperatorSeesWhatIsUnfinishedAndEndsIt) {
   EXPECT_EQ(list.transactions_size(), 0);
 }
 
+// docs/runbooks.md has these statements.
+TEST(LostPartTest, IsFoundUntilItsRowsAreSaidToFit) {
+  GatewaySettings settings;
+  settings.overrides = {"transactions.recovery_age=100ms", "transactions.audit_interval=100ms"};
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TestGateway> own, TestGateway::Start({Kind::kPostgres, 2}, settings));
+  const Crossing crossing = Cross(*own);
+  ASSERT_THAT(Commit(*own, crossing.id), IsOk());
+  const std::string of_it = absl::StrCat(" WHERE transaction_id = '", crossing.id, "'");
+  EXPECT_TRUE(Eventually([&] {
+    return NumberOn(*own, 0, "SELECT count(*) FROM quarry.txn_decision" + of_it + " AND finished IS NOT NULL") == 1;
+  }));
+  const auto settles_at = [&](int findings) {
+    return Eventually([&] { return own->Metric("quarry_audit_findings") == findings; });
+  };
+  const auto run = [&](const std::string& sql) {
+    EXPECT_THAT(ReadAll(own->raw().OnShard(SqlOn(1, sql, {}, true), Soon())).status, IsOk()) << sql;
+  };
+  run("DELETE FROM quarry.txn_part" + of_it);
+  EXPECT_TRUE(settles_at(1));
+  run(absl::StrCat("INSERT INTO quarry.txn_part (transaction_id) VALUES ('", crossing.id, "')"));
+  EXPECT_TRUE(settles_at(0));
+}
+
 TEST_P(RecoveryTest, TheNextGatewayTellsWhatBecameOfTheLastOnesTransactions) {
   const std::unique_ptr<TestGateway> own = StartOwn(GetParam(), "100ms");
   ASSERT_NE(own, nullptr);
