@@ -45,6 +45,8 @@ def python_with(modules, packages, *pip_options):
 
 
 def python_with_grpc():
+    # For what runs it from here: gRPC would begin its threads again in a forked child, which dies of that now and then before it runs its program.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     return python_with(["grpc", "grpc_health", "grpc_reflection", "grpc_tools"],
                        ["grpcio", "grpcio-health-checking", "grpcio-reflection", "grpcio-tools"])
 
