@@ -165,11 +165,12 @@ Async<absl::StatusOr<Decision>> FakeTwoPhase::DecideAbort(const std::string& tra
 Async<absl::StatusOr<std::vector<Decision>>> FakeTwoPhase::ListDecisions(const DecisionFilter& filter, const CallContext& ctx) {
   const absl::Status before = co_await Entered("ListDecisions", ctx);
   QUARRY_CO_RETURN_IF_ERROR(before);
-  std::vector<Decision> decisions;
+  std::vector<Decision> decisions;  // By id, which tests count up.
   for (const auto& [id, decision] : state_->decisions) {
-    const bool wanted = !(filter.unfinished_only && decision.finished) && decision.age >= filter.age_min;
-    if (wanted && static_cast<int64_t>(decisions.size()) < filter.count_max) decisions.push_back(decision);
+    if (!(filter.unfinished_only && decision.finished) && decision.age >= filter.age_min) decisions.push_back(decision);
   }
+  if (filter.newest_first) std::reverse(decisions.begin(), decisions.end());
+  if (static_cast<int64_t>(decisions.size()) > filter.count_max) decisions.resize(static_cast<size_t>(filter.count_max));
   co_return decisions;
 }
 

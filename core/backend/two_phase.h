@@ -53,9 +53,10 @@ enum class BranchEnd : uint8_t {
   kAbsent,     // Rolled back now or earlier, or never prepared.
 };
 
-// Which decisions are asked for; oldest first.
+// Which decisions are asked for; oldest first unless told otherwise.
 struct DecisionFilter {
   bool unfinished_only = false;
+  bool newest_first = false;
   absl::Duration age_min = absl::ZeroDuration();
   int64_t count_max = 1'000;
 };

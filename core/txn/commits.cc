@@ -116,10 +116,7 @@ Async<CommitEnd> Commits::Run(CommitWork work, std::vector<ShardParty> parties, 
   Job* const job = place->get();
   Completer<CommitEnd> done = job->done;
   Future<CommitEnd> outcome = done.future();
-  const Timer timer(loop_, ctx.deadline, [this, job, done]() mutable {
-    ++stats_.in_doubt;
-    done.Set(job->EndNow("the deadline ended"));
-  });
+  const Timer timer(loop_, ctx.deadline, [job, done]() mutable { done.Set(job->EndNow("the deadline ended")); });
   Async<CommitEnd> drive = job->machine.has_value() ? Drive(job) : RunOnePhase(job);
   job->driver = Running(std::move(drive), [this, place](CommitEnd end) {
     (*place)->Tell(std::move(end));
@@ -128,6 +125,7 @@ Async<CommitEnd> Commits::Run(CommitWork work, std::vector<ShardParty> parties, 
     });
   });
   CommitEnd end = co_await outcome;
+  if (end.outcome == CommitOutcome::kInDoubt) ++stats_.in_doubt;
   co_return end;
 }
 

@@ -13,7 +13,7 @@
 namespace quarry {
 namespace {
 
-constexpr size_t kAuditedMax = 10'000;  // Decisions and parts of one shard that one audit looks at.
+constexpr size_t kAuditedMax = 10'000;  // Decisions and parts of one shard that one audit looks at, the newest.
 
 CallContext Within(Loop& loop, absl::Duration timeout) {
   CallContext ctx(loop);
@@ -262,7 +262,8 @@ Async<absl::StatusOr<bool>> RecoveryLoop::RecoverOne(RecoveryTarget target) {
 }
 
 // Decisions whose parts are all there are marked together: the common case, in which the coordinator has done its work.
-Async<void> RecoveryLoop::FinishWhatIsDone(std::vector<ShardSighting>* sightings, const CallContext& ctx) {
+Async<void> RecoveryLoop::FinishWhatIsDone(std::vector<ShardSighting>* sightings) {
+  const CallContext ctx = Within(loop_, options_.step_timeout);
   const std::vector<ShardParty> parties = parties_();
   std::map<std::string, size_t> missing;  // Parts, by transaction.
   std::map<ShardId, std::vector<std::string>> asked;
@@ -299,11 +300,13 @@ Async<void> RecoveryLoop::FinishWhatIsDone(std::vector<ShardSighting>* sightings
 }
 
 // The parts first: a decision without parts is only old, parts without a decision would be a riddle.
-Async<void> RecoveryLoop::ForgetOld(const CallContext& ctx) {
+Async<bool> RecoveryLoop::ForgetOld() {
   const std::vector<ShardParty> parties = parties_();
   DecisionFilter filter;
   filter.age_min = options_.keep;
+  bool more = false;
   for (const ShardParty& home : parties) {
+    const CallContext ctx = Within(loop_, options_.step_timeout);
     TwoPhase& two_phase = home.backend->two_phase();
     const absl::StatusOr<std::vector<Decision>> old = co_await two_phase.ListDecisions(filter, ctx);
     if (!old.ok()) continue;
@@ -323,8 +326,11 @@ Async<void> RecoveryLoop::ForgetOld(const CallContext& ctx) {
     }
     if (!all || ids.empty()) continue;
     const absl::Status forgotten = co_await two_phase.ForgetDecisions(ids, ctx);
-    if (forgotten.ok()) stats_.forgotten += static_cast<int64_t>(ids.size());
+    if (!forgotten.ok()) continue;
+    stats_.forgotten += static_cast<int64_t>(ids.size());
+    more = more || static_cast<int64_t>(old->size()) >= filter.count_max;
   }
+  co_return more;
 }
 
 Async<void> RecoveryLoop::Sweep() {
@@ -334,7 +340,7 @@ Async<void> RecoveryLoop::Sweep() {
   Unasked unasked;
   std::vector<ShardSighting> sightings = co_await SightShards(std::move(parties), options_.step_timeout, &unasked, ctx);
   stats_.unasked = static_cast<int64_t>(unasked.size());
-  co_await FinishWhatIsDone(&sightings, ctx);
+  co_await FinishWhatIsDone(&sightings);
   std::vector<RecoveryTarget> strangers;
   const std::vector<RecoveryTarget> targets = PickTargets(sightings, options_.age_min, &strangers);
   std::vector<Async<absl::StatusOr<bool>>> work;
@@ -355,21 +361,24 @@ Async<void> RecoveryLoop::Sweep() {
   }
   stats_.strangers = static_cast<int64_t>(strangers.size());
   ++stats_.sweeps;
-  if (loop_.Now() >= next_audit_) {
+  const bool audit_is_due = loop_.Now() >= next_audit_;
+  if (audit_is_due || more_to_forget_) more_to_forget_ = co_await ForgetOld();
+  if (audit_is_due) {
     next_audit_ = loop_.Now() + options_.audit_interval;
-    co_await ForgetOld(ctx);
-    co_await AuditAll(ctx);
+    co_await AuditAll();
   }
 }
 
 // In the order that Audit asks for: decisions, branches, parts.
-Async<void> RecoveryLoop::AuditAll(const CallContext& ctx) {
+Async<void> RecoveryLoop::AuditAll() {
+  const CallContext ctx = Within(loop_, options_.step_timeout);
   const std::vector<ShardParty> parties = parties_();
   std::vector<ShardRecords> records(parties.size());
   AuditOptions options;
   options.age_max = options_.keep;
   DecisionFilter filter;
   filter.count_max = kAuditedMax;
+  filter.newest_first = true;  // What was restored or promoted without its last transactions lacks those.
   std::vector<std::string> ids;
   for (size_t i = 0; i < parties.size(); ++i) {
     records[i].shard = parties[i].name;
@@ -390,8 +399,9 @@ Async<void> RecoveryLoop::AuditAll(const CallContext& ctx) {
     if (!found.ok()) co_return;
     for (const std::string& id : *found) records[i].parts.push_back({id, absl::ZeroDuration()});
     const std::set<std::string> known(found->begin(), found->end());
+    if (!options.complete) continue;
     const absl::StatusOr<std::vector<Part>> parts = co_await two_phase.ListParts(options.age_min, kAuditedMax, ctx);
-    if (!parts.ok() || !options.complete) continue;
+    if (!parts.ok()) continue;
     for (const Part& part : *parts) {
       if (known.count(part.transaction_id) == 0) records[i].parts.push_back(part);
     }

@@ -103,9 +103,10 @@ class RecoveryLoop {
  private:
   Async<void> Run();
   Async<void> CheckNewShards();
-  Async<void> FinishWhatIsDone(std::vector<ShardSighting>* sightings, const CallContext& ctx);
-  Async<void> ForgetOld(const CallContext& ctx);
-  Async<void> AuditAll(const CallContext& ctx);
+  Async<void> FinishWhatIsDone(std::vector<ShardSighting>* sightings);
+  // One page of each home; true when one was full, so that more of them are old.
+  Async<bool> ForgetOld();
+  Async<void> AuditAll();
   Async<absl::StatusOr<bool>> RecoverOne(RecoveryTarget target);
 
   Loop& loop_;
@@ -114,6 +115,7 @@ class RecoveryLoop {
   const RecoveryListener listener_;
   RecoveryStats stats_;
   absl::Time next_audit_ = absl::InfinitePast();
+  bool more_to_forget_ = false;
   std::set<std::string> checked_;  // Shards, by name.
   std::set<std::string> told_;     // Subjects of the findings of the latest audit.
   Running running_;

@@ -283,7 +283,8 @@ Async<absl::StatusOr<std::vector<Decision>>> PostgresTwoPhase::ListDecisions(con
   const std::string sql =
       absl::StrCat("SELECT ", kDecisionColumns, " FROM quarry.txn_decision WHERE created <= clock_timestamp() - interval '",
                    age_ms, " milliseconds'", filter.unfinished_only ? " AND finished IS NULL" : "",
-                   " ORDER BY created, transaction_id LIMIT ", std::max<int64_t>(filter.count_max, 0));
+                   filter.newest_first ? " ORDER BY created DESC" : " ORDER BY created", " LIMIT ",
+                   std::max<int64_t>(filter.count_max, 0));
   absl::StatusOr<std::vector<Row>> rows = co_await Ask(readers_, sql, ctx);
   if (!rows.ok()) co_return rows.status();
   std::vector<Decision> decisions;

@@ -39,9 +39,9 @@ const JobControl& Unbounded() {
 
 }  // namespace
 
-Statement OwnStatement(const char* sql, std::vector<Value> params, bool writes) {
+Statement OwnStatement(std::string sql, std::vector<Value> params, bool writes) {
   Statement statement;
-  statement.sql = std::make_shared<const std::string>(sql);
+  statement.sql = std::make_shared<const std::string>(std::move(sql));
   statement.params = std::move(params);
   statement.writes = writes;
   return statement;
@@ -105,13 +105,11 @@ Statement FindDecisionStatement(const std::string& transaction_id) {
 }
 
 Statement ListDecisionsStatement(const DecisionFilter& filter, absl::Time now) {
-  const char* sql =
-      filter.unfinished_only
-          ? "SELECT " QUARRY_DECISION_COLUMNS
-            " FROM quarry_txn_decision WHERE created <= ?1 AND finished IS NULL ORDER BY created LIMIT ?2"
-          : "SELECT " QUARRY_DECISION_COLUMNS " FROM quarry_txn_decision WHERE created <= ?1 ORDER BY created LIMIT ?2";
+  std::string sql = absl::StrCat("SELECT " QUARRY_DECISION_COLUMNS " FROM quarry_txn_decision WHERE created <= ?1",
+                                       filter.unfinished_only ? " AND finished IS NULL" : "",
+                                       filter.newest_first ? " ORDER BY created DESC" : " ORDER BY created", " LIMIT ?2");
   return OwnStatement(
-      sql, {Value::Int64(absl::ToUnixMicros(now - filter.age_min)), Value::Int64(std::max<int64_t>(0, filter.count_max))},
+      std::move(sql), {Value::Int64(absl::ToUnixMicros(now - filter.age_min)), Value::Int64(std::max<int64_t>(0, filter.count_max))},
       false);
 }
 

@@ -16,7 +16,7 @@
 namespace quarry::sqlite {
 
 // A statement of Quarry's own, and one that is run at once, uninterrupted.
-Statement OwnStatement(const char* sql, std::vector<Value> params, bool writes);
+Statement OwnStatement(std::string sql, std::vector<Value> params, bool writes);
 absl::StatusOr<StatementResult> RunOwn(Connection& connection, const char* sql, std::vector<Value> params);
 
 // Idempotent. Each in a transaction of its own.

@@ -130,6 +130,8 @@ TEST_P(TwoPhaseContract, DecisionsAreListedOldestFirstAndForgottenWhenToldTo) {
   DecisionFilter two;
   two.count_max = 2;
   EXPECT_THAT(DecisionIds(two), ElementsAre(first, second));
+  two.newest_first = true;
+  EXPECT_THAT(DecisionIds(two), ElementsAre(third, second));
   DecisionFilter old;
   old.age_min = absl::Hours(1);
   EXPECT_THAT(DecisionIds(old), IsEmpty());

@@ -1,6 +1,7 @@
 #include "core/txn/recovery_loop.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,8 @@ using ::testing::UnorderedElementsAre;
 
 constexpr char kId[] = "t2-0000000000000001-00-00000000000000000000000000000001";
 constexpr char kOther[] = "t2-0000000000000001-00-00000000000000000000000000000002";
+
+std::string NumberedId(int number) { return absl::StrCat("t2-0000000000000001-00-", absl::Dec(number, absl::kZeroPad20)); }
 
 absl::Status Down() { return MakeError(absl::StatusCode::kUnavailable, reason::kShardUnavailable, "down"); }
 
@@ -208,6 +211,33 @@ TEST_F(RecoveryLoopTest, ForgetsPartsBeforeTheirDecision) {
   EXPECT_THAT(at('a').parts, ElementsAre(kOther));
   EXPECT_THAT(at('c').decisions, SizeIs(1));
   EXPECT_EQ(stats().forgotten, 1);
+}
+
+TEST_F(RecoveryLoopTest, ForgetsAPageASweepWhileThereIsMore) {
+  for (int i = 0; i < 2'500; ++i) {
+    Decide('c', Verdict::kCommit, {"c"}, absl::Hours(25), NumberedId(i)).finished = true;
+  }
+  Sweep();
+  EXPECT_EQ(stats().forgotten, 1'000);
+  Sweep();
+  EXPECT_EQ(stats().forgotten, 2'000);
+  Sweep();
+  EXPECT_EQ(stats().forgotten, 2'500);
+  const int64_t looks = Calls('c', "ListDecisions");
+  Sweep();
+  EXPECT_EQ(Calls('c', "ListDecisions"), looks + 1) << "for what is unfinished; nothing is left to forget before the next audit";
+}
+
+TEST_F(RecoveryLoopTest, AuditsTheNewestOfManyDecisions) {
+  for (int i = 0; i < 10'100; ++i) {
+    Decide('c', Verdict::kCommit, {"a", "c"}, absl::Minutes(2), NumberedId(i)).finished = true;
+    at('a').parts.insert(NumberedId(i));
+  }
+  at('a').parts.erase(at('a').parts.begin());           // Too long ago.
+  at('a').parts.erase(std::prev(at('a').parts.end()));  // Just now.
+  Sweep();
+  ASSERT_THAT(findings_, SizeIs(1));
+  EXPECT_THAT(findings_[0], HasSubstr("10099 on shard a"));
 }
 
 TEST_F(RecoveryLoopTest, KeepsOldDecisionsThatAreNotFinished) {
