@@ -21,6 +21,10 @@ std::string Advice(const absl::Status& status, const ErrorDetail& detail, const 
   }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
+      // Without a reason it is the connection's, which may have broken after the write was sent.
+      if (writes && detail.reason.empty()) {
+        return absl::StrCat("check that the address is right and the gateway runs (quarryctl health); ", RepeatUnder(write_id));
+      }
       return "check that the address is right and the gateway runs (quarryctl health), then run it "
              "again";
     case absl::StatusCode::kAborted:

@@ -150,10 +150,17 @@ void Core::StartInterrupt(Connection* connection) {
 // libpq's own PQcancel blocks, so another connection asks.
 Async<void> Core::SendInterrupt(int pid, std::shared_ptr<Interrupt> interrupt) {
   const absl::Time deadline = loop.Now() + kCleanMax;
-  if (control_ == nullptr || !control_->usable()) {
+  // One opens it, the others wait for that.
+  while (control_opens_) {
+    const bool in_time = co_await WaitInLine(*this, control_line_, deadline);
+    if (!in_time) break;
+  }
+  if (!control_opens_ && (control_ == nullptr || !control_->usable())) {
+    control_opens_ = true;
     absl::StatusOr<std::unique_ptr<Connection>> opened = co_await Connect(ConnectionUse::kShared, deadline);
-    const bool still_needed = control_ == nullptr || !control_->usable();
-    if (opened.ok() && still_needed) control_ = *std::move(opened);
+    control_opens_ = false;
+    if (opened.ok()) control_ = *std::move(opened);
+    for (Completer<bool>& waiter : std::exchange(control_line_, {})) waiter.Set(true);
   }
   if (control_ != nullptr && control_->usable()) {
     const auto batch = std::make_shared<Batch>();

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +40,17 @@ class Background {
 // Which session limits a connection gets.
 enum class ConnectionUse { kLeased, kShared };
 
+// Quarry's tables in a database: request ids, for writes of one shard; all of them for transactions over several shards and
+// for locks.
+enum class OwnTables { kRequests, kAll };
+
+// A look at them: who waits for it, and what came of it.
+struct LookAtTables {
+  OwnTables tables;
+  std::vector<Completer<bool>> line = {};
+  absl::Status status = {};
+};
+
 class Core {
  public:
   Core(Loop& loop, PostgresOptions options);
@@ -72,8 +82,8 @@ class Core {
   int64_t joined_reads = 0;
   // Request ids that a call of this loop is at, and who waits for it to end.
   absl::flat_hash_map<std::string, std::vector<Completer<bool>>> requests_at_work;
-  // Who waits for the look at Quarry's own tables that is under way; nullopt while nobody looks.
-  std::optional<std::vector<Completer<bool>>> tables_at_work;
+  // The look at Quarry's own tables that is under way; null while nobody looks.
+  std::shared_ptr<LookAtTables> tables_at_work;
   bool requests_ready = false;  // The table of request ids is known to be there.
   bool tables_ready = false;    // And the other tables of schema quarry.
   bool two_phase_checked = false;  // The server is known to be fit for transactions over several shards.
@@ -89,6 +99,8 @@ class Core {
   absl::Time next_attempt_ = absl::InfinitePast();
   absl::Status last_failure_;
   std::unique_ptr<Connection> control_;  // For interrupts.
+  bool control_opens_ = false;
+  std::vector<Completer<bool>> control_line_;  // Interrupts that wait for it.
 
  public:
   Background background;  // Destroyed first: its work uses the rest.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +35,7 @@ const char* const kCreateTables[] = {
     "verdict text NOT NULL CHECK (verdict IN ('commit', 'abort')), participants text[] NOT NULL DEFAULT '{}', "
     "created timestamptz NOT NULL DEFAULT clock_timestamp(), finished timestamptz)",
     "CREATE INDEX IF NOT EXISTS txn_decision_unfinished ON quarry.txn_decision (created) WHERE finished IS NULL",
+    "CREATE INDEX IF NOT EXISTS txn_decision_created ON quarry.txn_decision (created)",
     "CREATE TABLE IF NOT EXISTS quarry.txn_part (transaction_id text PRIMARY KEY, "
     "created timestamptz NOT NULL DEFAULT clock_timestamp())",
     // Locks: core/lock/lock_sql.h says what they hold.
@@ -102,21 +102,8 @@ Async<absl::Status> Create(const std::string& shard, Connection* connection, Pre
   co_return created;
 }
 
-}  // namespace
-
-Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadline) {
-  const auto ready = [&core, tables] { return core.requests_ready && (core.tables_ready || tables == OwnTables::kRequests); };
-  // One after the other: after a start every first write asks, and each would open a connection.
-  while (!ready() && core.tables_at_work.has_value()) {
-    const bool in_time = co_await WaitInLine(core, *core.tables_at_work, deadline);
-    if (!in_time) co_return DeadlineEnded(core.options.shard, "pool");
-  }
-  if (ready()) co_return absl::OkStatus();
-  core.tables_at_work.emplace();
-  const absl::Cleanup wake = [&core] {
-    const auto waiters = std::exchange(core.tables_at_work, std::nullopt);
-    for (Completer<bool> waiter : *waiters) waiter.Set(true);
-  };
+// The look itself, and what it creates.
+Async<absl::Status> LookAndCreate(Core& core, OwnTables tables, absl::Time deadline) {
   const std::string shard = core.options.shard;
   QUARRY_CO_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> connection,
                              co_await core.Connect(ConnectionUse::kLeased, deadline));
@@ -137,6 +124,29 @@ Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadli
   }
   core.tables_ready = core.tables_ready || present.rest || !present.Has(tables);
   co_return absl::OkStatus();
+}
+
+}  // namespace
+
+Async<absl::Status> EnsureTables(Core& core, OwnTables tables, absl::Time deadline) {
+  const auto ready = [&core, tables] { return core.requests_ready && (core.tables_ready || tables == OwnTables::kRequests); };
+  // One looks at a time: after a start every first write asks, and each would open a connection.
+  while (!ready() && core.tables_at_work != nullptr) {
+    const std::shared_ptr<LookAtTables> others = core.tables_at_work;
+    const bool in_time = co_await WaitInLine(core, others->line, deadline);
+    if (!in_time) co_return DeadlineEnded(core.options.shard, "pool");
+    // A right that is missing is missing for all.
+    if (others->tables == tables && absl::IsFailedPrecondition(others->status)) co_return others->status;
+  }
+  if (ready()) co_return absl::OkStatus();
+  const auto own = std::make_shared<LookAtTables>(LookAtTables{tables});
+  core.tables_at_work = own;
+  const absl::Cleanup wake = [&core, own] {
+    core.tables_at_work = nullptr;
+    for (Completer<bool> waiter : own->line) waiter.Set(true);
+  };
+  own->status = co_await LookAndCreate(core, tables, deadline);
+  co_return own->status;
 }
 
 void ForgetTables(Core& core) {

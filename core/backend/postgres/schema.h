@@ -11,9 +11,6 @@
 
 namespace quarry::postgres {
 
-// Request ids, for writes of one shard; all of them for transactions over several shards and for locks.
-enum class OwnTables { kRequests, kAll };
-
 // Creates what is missing, all of it; safe when several gateways do so at once. OK at once when the tables asked for are
 // there. On a connection of its own, one at a time, so it may be called by one who holds a session. kFailedPrecondition when the
 // database user may not create them, or not use their schema: PERMISSION_DENIED for kRequests, TWO_PHASE_UNAVAILABLE for kAll.

@@ -20,6 +20,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class CommandsTest : public ::testing::Test {
  protected:
@@ -158,6 +159,15 @@ TEST_F(CommandsTest, AWriteOfUnknownOutcomeNamesTheRequestIdThatItWasSentUnder) 
   EXPECT_EQ(Run({"update", "orders", "customer_id=1", "order_id=2", "status=x", "--request-id", own}), kExitOutcomeUnknown);
   EXPECT_EQ(server_.request_ids().back(), own);
   EXPECT_THAT(err_, HasSubstr("run it again with --request-id " + own + ", or"));
+}
+
+TEST_F(CommandsTest, AWriteWhoseConnectionBrokeNamesItsRequestIdAndOneThatAShardRefusedDoesNot) {
+  const std::string id = "0198c3f5-6e5a-7c1e-9a54-3f1f0c2b7d10";
+  EXPECT_THAT(ctl::Describe("insert", absl::UnavailableError("Socket closed"), id),
+              HasSubstr("run it again with --request-id " + id + ", or"));
+  EXPECT_THAT(ctl::Describe("get", absl::UnavailableError("Socket closed"), ""), Not(HasSubstr("request-id")));
+  EXPECT_THAT(ctl::Describe("insert", MakeError(absl::StatusCode::kUnavailable, reason::kShardUnavailable, "down"), id),
+              Not(HasSubstr("request-id")));
 }
 
 TEST_F(CommandsTest, WhatWritesNothingSaysNothingOfAWriteWhenItIsLate) {

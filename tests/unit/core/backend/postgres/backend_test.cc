@@ -55,8 +55,8 @@ class PostgresBackendTest : public testing::Test {
     const CallContext ctx = Within(timeout);
     return RunOn(loop_, backend_->Execute(task, ctx));
   }
-  std::vector<absl::StatusOr<TaskResult>> ExecuteAll(const std::vector<Task>& tasks) {
-    const CallContext ctx = Within(absl::Seconds(20));
+  std::vector<absl::StatusOr<TaskResult>> ExecuteAll(const std::vector<Task>& tasks, absl::Duration timeout = absl::Seconds(20)) {
+    const CallContext ctx = Within(timeout);
     std::vector<Async<absl::StatusOr<TaskResult>>> work;
     for (const Task& task : tasks) work.push_back(backend_->Execute(task, ctx));
     GatherOptions options;
@@ -287,20 +287,53 @@ TEST_F(PostgresBackendTest, GivesTheSameValuesInTextAndInBinaryForm) {
   }
 }
 
-TEST_F(PostgresBackendTest, FirstWritesWithRequestIdsOpenNoMoreConnectionsThanTheirPool) {
-  TcpGate gate(PostgresCluster::Shared().port());
-  options_.conninfo += absl::StrCat(" host=127.0.0.1 port=", gate.port());
-  options_.sessions_max = 3;
-  backend_ = MakePostgresBackend(loop_, options_);
-  std::vector<Task> tasks;
-  for (int64_t i = 10; i < 60; ++i) {
-    tasks.push_back(OneStep(Sql("INSERT INTO t VALUES ($1)", {Value::Int64(i)}, true)));
-    tasks.back().guard = RequestGuard{absl::StrCat("018f3a70-0000-7000-8000-0000000000", i), 1};
+// How many connections it opens: they go through a gate that counts them.
+class PostgresConnectionsTest : public PostgresBackendTest {
+ protected:
+  void SetUp() override {
+    PostgresBackendTest::SetUp();
+    options_.conninfo += absl::StrCat(" host=127.0.0.1 port=", gate_.port());
+    options_.sessions_max = 6;
+    backend_ = MakePostgresBackend(loop_, options_);
   }
-  for (const auto& result : ExecuteAll(tasks)) EXPECT_THAT(result, IsOk());
+  void TearDown() override { backend_ = nullptr; }
+  // Each takes a session.
+  static std::vector<Task> GuardedWrites(const std::string& sql, int64_t count) {
+    std::vector<Task> tasks;
+    for (int64_t i = 10; i < 10 + count; ++i) {
+      tasks.push_back(OneStep(Sql(sql, {Value::Int64(i)}, true)));
+      tasks.back().guard = RequestGuard{absl::StrCat("018f3a70-0000-7000-8000-0000000000", i), 1};
+    }
+    return tasks;
+  }
+
+  TcpGate gate_{PostgresCluster::Shared().port()};
+};
+
+TEST_F(PostgresConnectionsTest, OneLooksForQuarrysTablesForAllFirstWrites) {
+  for (const auto& result : ExecuteAll(GuardedWrites("INSERT INTO t VALUES ($1)", 50))) EXPECT_THAT(result, IsOk());
   EXPECT_EQ(Query("SELECT count(*) FROM t"), "50");
-  EXPECT_LE(gate.accepted(), options_.sessions_max + 1);  // One that looked whether Quarry's tables are there.
-  backend_ = nullptr;
+  EXPECT_LE(gate_.accepted(), options_.sessions_max + 1);
+}
+
+TEST_F(PostgresConnectionsTest, ARightThatIsMissingIsToldToAllWhoWaitForTheLook) {
+  Schema("CREATE SCHEMA quarry; DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; GRANT INSERT ON t TO reader");
+  options_.conninfo += " user=reader";
+  backend_ = MakePostgresBackend(loop_, options_);
+  const int64_t before = gate_.accepted();
+  for (const auto& result : ExecuteAll(GuardedWrites("INSERT INTO t VALUES ($1)", 50))) {
+    EXPECT_THAT(result, HasReason(reason::kPermissionDenied));
+  }
+  EXPECT_EQ(gate_.accepted(), before + 1);
+}
+
+TEST_F(PostgresConnectionsTest, StatementsThatAreCancelledTogetherUseOneConnectionForIt) {
+  const auto results =
+      ExecuteAll(GuardedWrites("INSERT INTO t SELECT $1 FROM pg_sleep(60)", options_.sessions_max), absl::Seconds(2));
+  for (const auto& result : results) EXPECT_THAT(result, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  ExpectNothingLeased();
+  EXPECT_EQ(Query("SELECT count(*) FROM t"), "0");
+  EXPECT_LE(gate_.accepted(), options_.sessions_max + 2);  // That, and the one that looked for Quarry's tables.
 }
 
 TEST_F(PostgresBackendTest, AGuardedWriteWithoutTheRightToCreateSaysWhatIsMissing) {
