@@ -13,7 +13,7 @@
 namespace quarry {
 namespace {
 
-constexpr size_t kAuditedMax = 10'000;  // Decisions and parts of one shard that one audit looks at, the newest.
+constexpr size_t kAuditedMax = 10'000;  // Decisions (the newest) and parts of one shard that one audit looks at.
 
 CallContext Within(Loop& loop, absl::Duration timeout) {
   CallContext ctx(loop);

@@ -106,8 +106,8 @@ Statement FindDecisionStatement(const std::string& transaction_id) {
 
 Statement ListDecisionsStatement(const DecisionFilter& filter, absl::Time now) {
   std::string sql = absl::StrCat("SELECT " QUARRY_DECISION_COLUMNS " FROM quarry_txn_decision WHERE created <= ?1",
-                                       filter.unfinished_only ? " AND finished IS NULL" : "",
-                                       filter.newest_first ? " ORDER BY created DESC" : " ORDER BY created", " LIMIT ?2");
+                                 filter.unfinished_only ? " AND finished IS NULL" : "",
+                                 filter.newest_first ? " ORDER BY created DESC" : " ORDER BY created", " LIMIT ?2");
   return OwnStatement(
       std::move(sql), {Value::Int64(absl::ToUnixMicros(now - filter.age_min)), Value::Int64(std::max<int64_t>(0, filter.count_max))},
       false);
