@@ -367,16 +367,16 @@ absl::Status Client::CommitOutcome(const std::string& transaction_id, const absl
                                    absl::Time deadline) {
   v1::GetTransactionRequest request;
   request.set_transaction_id(transaction_id);
-  const auto state = connection_->GetTransaction(request, deadline);
-  if (!state.ok()) return error;
-  switch (state->state()) {
-    case v1::TRANSACTION_STATE_COMMITTED:
-      return absl::OkStatus();
-    case v1::TRANSACTION_STATE_ROLLED_BACK:
-      return absl::AbortedError(absl::StrCat("the transaction was rolled back: ", error.message()));
-    default:
-      return error;
+  const auto found = connection_->GetTransaction(request, deadline);
+  const v1::TransactionState state = found.ok() ? found->state() : v1::TRANSACTION_STATE_UNSPECIFIED;
+  if (state == v1::TRANSACTION_STATE_COMMITTED) return absl::OkStatus();
+  if (state == v1::TRANSACTION_STATE_ROLLED_BACK) {
+    return absl::AbortedError(absl::StrCat("the transaction was rolled back: ", error.message()));
   }
+  return MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown,
+                   absl::StrCat("nobody answers how transaction ", transaction_id,
+                                " ended; ask GetTransaction before it is run again: ", error.message()),
+                   {{"transaction_id", transaction_id}});
 }
 
 absl::Status Client::RunOnce(const TransactionBody& body, const v1::BeginRequest& options,

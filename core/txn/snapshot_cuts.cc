@@ -107,12 +107,10 @@ absl::Status HoldLost() {
 }  // namespace
 
 struct SnapshotCuts::Reader {
-  Reader(Loop& loop, std::vector<ShardId> wanted, std::vector<ShardParty> all, absl::Time until)
-      : shards(std::move(wanted)), parties(std::move(all)), deadline(until), done(loop) {}
-  const std::vector<ShardId> shards;
+  Reader(Loop& loop, CutSessions leased, std::vector<ShardParty> all)
+      : parties(std::move(all)), sessions(std::move(leased)), done(loop) {}
   const std::vector<ShardParty> parties;
-  const absl::Time deadline;
-  CutSessions sessions;
+  CutSessions sessions;  // That have seen nothing; empty after a cycle that failed behind closed gates.
   Completer<absl::Status> done;
 };
 
@@ -130,91 +128,77 @@ Async<absl::StatusOr<CutSessions>> SnapshotCuts::Open(std::vector<ShardId> shard
     co_return MakeError(absl::StatusCode::kResourceExhausted,
                         absl::StrCat(waiting_.size(), " snapshot readers wait on this loop already; retry later"), detail);
   }
-  // Before the gates: nobody waits for a place in a pool behind them.
   CutSessions sessions;
-  for (const ShardId shard : shards) {
-    absl::StatusOr<std::unique_ptr<Session>> session = co_await LeaseOn(parties[Index(shard)], ctx);
-    if (!session.ok()) co_return session.status();
-    sessions.emplace(shard, *std::move(session));
+  absl::Duration backoff = options_.backoff_first;
+  while (true) {
+    // Before the gates, so that nobody waits for a place in a pool behind them; ascending, so that no two readers wait for
+    // each other's.
+    for (const ShardId shard : shards) {
+      if (sessions.contains(shard)) continue;
+      absl::StatusOr<std::unique_ptr<Session>> session = co_await LeaseOn(parties[Index(shard)], ctx);
+      if (!session.ok()) co_return session.status();
+      sessions.emplace(shard, *std::move(session));
+    }
+    if (shards.size() == 1) {
+      const absl::StatusOr<bool> fixed = co_await Fix(sessions.begin()->second.get(), parties[Index(shards[0])], ctx);
+      if (!fixed.ok()) co_return fixed.status();
+      co_return sessions;
+    }
+    const auto reader = std::make_shared<Reader>(loop_, std::move(sessions), parties);
+    const absl::Status status = co_await TakePart(reader, ctx.deadline);
+    if (status.ok()) co_return std::move(reader->sessions);
+    const bool again = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsAborted(status);
+    // Early enough for the caller to hear why.
+    if (!again || loop_.Now() + options_.gate_timeout >= ctx.deadline) co_return status;
+    sessions = std::move(reader->sessions);
+    SleepUntil pause(loop_, loop_.Now() + random_.NextUnit() * backoff);
+    co_await pause;
+    backoff = std::min(2 * backoff, options_.backoff_max);
   }
-  if (shards.size() == 1) {
-    const absl::StatusOr<bool> fixed = co_await Fix(sessions.begin()->second.get(), parties[Index(shards[0])], ctx);
-    if (!fixed.ok()) co_return fixed.status();
-    co_return sessions;
-  }
-  const auto reader = std::make_shared<Reader>(loop_, std::move(shards), std::move(parties), ctx.deadline);
-  reader->sessions = std::move(sessions);
+}
+
+// How the next cycle ended.
+Async<absl::Status> SnapshotCuts::TakePart(std::shared_ptr<Reader> reader, absl::Time deadline) {
   waiting_.push_back(reader);
   if (!std::exchange(cycling_, true)) {
     loop_.Defer([this, weak = std::weak_ptr<bool>(alive_)] {
       if (!weak.expired()) running_ = Running(RunCycles(), [] {});
     });
   }
-  const Timer timer(loop_, ctx.deadline, [done = reader->done]() mutable {
+  const Timer timer(loop_, deadline, [done = reader->done]() mutable {
     done.Set(MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
                        "the deadline ended while the snapshot was taken", {{"stage", "snapshot"}}));
   });
   Future<absl::Status> outcome = reader->done.future();
   absl::Status status = co_await outcome;
-  if (!status.ok()) co_return status;
-  co_return std::move(reader->sessions);
-}
-
-// Those who have gone, or whose time is up, make room; the deadline of the rest, which is the latest of them.
-absl::Time SnapshotCuts::PurgeAndBound(std::vector<std::shared_ptr<Reader>>& readers) const {
-  absl::Time latest = absl::InfinitePast();
-  std::erase_if(readers, [](const std::shared_ptr<Reader>& reader) { return reader->done.abandoned(); });
-  for (const std::shared_ptr<Reader>& reader : readers) latest = std::max(latest, reader->deadline);
-  return latest;
+  co_return status;
 }
 
 Async<void> SnapshotCuts::RunCycles() {
   while (!waiting_.empty()) {
     std::vector<std::shared_ptr<Reader>> readers = std::exchange(waiting_, {});
-    absl::Duration backoff = options_.backoff_first;
-    while (true) {
-      const absl::Time deadline = PurgeAndBound(readers);
-      if (readers.empty()) break;
-      const absl::Status status = co_await RunCycle(readers, deadline);
-      const bool again = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsAborted(status);
-      if (!status.ok()) ++stats_.retries;
-      std::erase_if(readers, [this, &status, again](const std::shared_ptr<Reader>& reader) {
-        // Early enough for the caller to hear why.
-        if (!status.ok() && again && loop_.Now() + options_.gate_timeout < reader->deadline) return false;
-        reader->done.Set(status);
-        return true;
-      });
-      if (readers.empty()) break;
-      // Those who came meanwhile join in.
-      for (std::shared_ptr<Reader>& late : waiting_) readers.push_back(std::move(late));
-      waiting_.clear();
-      SleepUntil pause(loop_, loop_.Now() + random_.NextUnit() * backoff);
-      co_await pause;
-      backoff = std::min(2 * backoff, options_.backoff_max);
-    }
+    // Those who have gone, or whose time is up, make room.
+    std::erase_if(readers, [](const std::shared_ptr<Reader>& reader) { return reader->done.abandoned(); });
+    if (readers.empty()) continue;
+    const absl::Status status = co_await RunCycle(readers);
+    if (!status.ok()) ++stats_.retries;
+    for (const std::shared_ptr<Reader>& reader : readers) reader->done.Set(status);
   }
   cycling_ = false;
 }
 
-Async<absl::Status> SnapshotCuts::RunCycle(const std::vector<std::shared_ptr<Reader>>& readers, absl::Time deadline) {
-  CallContext ctx(loop_);
-  ctx.deadline = deadline;
+Async<absl::Status> SnapshotCuts::RunCycle(const std::vector<std::shared_ptr<Reader>>& readers) {
   std::set<ShardId> all;
-  for (const std::shared_ptr<Reader>& reader : readers) all.insert(reader->shards.begin(), reader->shards.end());
+  for (const std::shared_ptr<Reader>& reader : readers) {
+    for (const auto& [shard, session] : reader->sessions) all.insert(shard);
+  }
   const std::vector<ShardId> shards(all.begin(), all.end());
   const std::vector<ShardParty>& parties = readers.front()->parties;
-  // A session that has seen anything in an earlier try has its snapshot for good.
-  for (const std::shared_ptr<Reader>& reader : readers) {
-    for (const ShardId shard : reader->shards) {
-      if (reader->sessions.contains(shard)) continue;
-      absl::StatusOr<std::unique_ptr<Session>> session = co_await LeaseOn(parties[Index(shard)], ctx);
-      if (!session.ok()) co_return session.status();
-      reader->sessions.emplace(shard, *std::move(session));
-    }
-  }
   Holds holds;
   const absl::Status closed = co_await CloseAll(shards, parties, options_.gate_timeout, loop_, &holds);
   if (!closed.ok()) co_return closed;
+  CallContext ctx(loop_);
+  ctx.deadline = loop_.Now() + options_.closed_max;
   std::vector<Async<absl::StatusOr<bool>>> work;
   for (const std::shared_ptr<Reader>& reader : readers) {
     for (const auto& [shard, session] : reader->sessions) work.push_back(Fix(session.get(), parties[Index(shard)], ctx));
@@ -229,6 +213,7 @@ Async<absl::Status> SnapshotCuts::RunCycle(const std::vector<std::shared_ptr<Rea
   const bool held = co_await ReleaseAll(&holds, ctx);
   if (status.ok() && !held) status = HoldLost();
   if (!status.ok()) {
+    // A session that has seen anything has its snapshot for good.
     for (const std::shared_ptr<Reader>& reader : readers) reader->sessions.clear();
     co_return status;
   }

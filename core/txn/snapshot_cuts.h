@@ -25,6 +25,8 @@ namespace quarry {
 struct SnapshotCutOptions {
   // At one gate, before all are let go and the cycle begins again: commits must not wait long for a reader.
   absl::Duration gate_timeout = absl::Milliseconds(200);
+  // Under closed gates, before all are let go: a session or a gate that does not answer holds commits no longer.
+  absl::Duration closed_max = absl::Seconds(1);
   // Between two tries: a uniform time up to this, doubled with each.
   absl::Duration backoff_first = absl::Milliseconds(5);
   absl::Duration backoff_max = absl::Milliseconds(200);
@@ -56,9 +58,9 @@ class SnapshotCuts {
 
  private:
   struct Reader;
+  Async<absl::Status> TakePart(std::shared_ptr<Reader> reader, absl::Time deadline);
   Async<void> RunCycles();
-  Async<absl::Status> RunCycle(const std::vector<std::shared_ptr<Reader>>& readers, absl::Time deadline);
-  absl::Time PurgeAndBound(std::vector<std::shared_ptr<Reader>>& readers) const;
+  Async<absl::Status> RunCycle(const std::vector<std::shared_ptr<Reader>>& readers);
 
   Loop& loop_;
   Random& random_;

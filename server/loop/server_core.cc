@@ -67,7 +67,7 @@ void ServerCore::AwaitNoneLive() {
 
 absl::Status TooManyCalls(const LoopSide& side) {
   ErrorDetail detail;
-  detail.reason = reason::kPoolExhausted;
+  detail.reason = reason::kLimitExceeded;
   detail.facts = {{"pool", "calls"}, {"size", absl::StrCat(side.core.limits.calls_in_flight_max)}};
   detail.retry_after = absl::Milliseconds(100);
   return MakeError(absl::StatusCode::kResourceExhausted,

@@ -105,6 +105,8 @@ Async<absl::StatusOr<std::unique_ptr<Connection>>> Core::Connect(ConnectionUse u
     next_attempt_ = absl::InfinitePast();
     co_return opened;
   }
+  // A caller with less time than a connection may take says nothing about the server, nor to the others.
+  if (last == deadline && loop.Now() >= deadline) co_return DeadlineEnded(options.shard, "pool");
   last_failure_ = opened.status();
   const absl::Duration wait = std::min(kBackoffMax, kBackoffFirst * (1 << std::min(failures_, 10)));
   ++failures_;

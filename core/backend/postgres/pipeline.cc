@@ -116,9 +116,8 @@ bool Pipeline::Gathers() {
 Async<void> Pipeline::Pump() {
   while (!waiting_.empty() && batches_in_flight_ < depth_max_) {
     if (connection_ == nullptr || !connection_->usable()) {
-      const absl::Time deadline = core_.loop.Now() + core_.options.connect_timeout;
       absl::StatusOr<std::unique_ptr<Connection>> opened =
-          co_await core_.Connect(ConnectionUse::kShared, deadline);
+          co_await core_.Connect(ConnectionUse::kShared, absl::InfiniteFuture());
       if (!opened.ok()) {
         FailWaiting(opened.status());
         co_return;

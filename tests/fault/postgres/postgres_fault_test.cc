@@ -222,6 +222,22 @@ TEST_F(PostgresFaultTest, ACommitWhoseAnswerIsLostIsLookedUp) {
   ExpectNothingLeased();
 }
 
+TEST_F(PostgresFaultTest, ACallerWhoseTimeEndsWhileAConnectionOpensDoesNotKeepTheNextFromOne) {
+  TcpGate gate(PostgresCluster::Shared().port());
+  Use(PostgresCluster::Shared(), gate.port());
+  const SessionOptions options;
+  gate.Stall(true);
+  const CallContext hurried = Within(absl::Milliseconds(20));
+  const absl::Status late = RunOn(loop_, backend_->Lease(options, hurried)).status();
+  EXPECT_THAT(late, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(late, HasReason(reason::kDeadline));
+  EXPECT_EQ(DetailOf(late).facts.at("stage"), "pool");
+  gate.Stall(false);
+  const CallContext next = Within(absl::Seconds(10));
+  EXPECT_THAT(RunOn(loop_, backend_->Lease(options, next)), IsOk());
+  ExpectNothingLeased();
+}
+
 TEST_F(PostgresFaultTest, AServerThatIsKilledLosesNothingThatWasAcknowledgedAndCountsNothingTwice) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<PostgresCluster> cluster, PostgresCluster::Create());
   Use(*cluster, cluster->port());

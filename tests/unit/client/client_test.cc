@@ -17,8 +17,10 @@
 namespace quarry::client {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Key;
 using ::testing::SizeIs;
 
 absl::Status Unavailable() {
@@ -262,6 +264,13 @@ TEST_F(ClientTest, AsksWhatBecameOfACommitWhoseReplyWasLost) {
   server_.set_transaction_state(v1::TRANSACTION_STATE_IN_DOUBT);
   server_.AnswerWith({absl::OkStatus(), lost});
   EXPECT_THAT(client_->RunTransaction(nothing), HasReason(reason::kCommitOutcomeUnknown));
+
+  // A gateway that went away in the middle of a commit tells no more than one that does not know.
+  server_.AnswerWith({absl::OkStatus(), Unavailable()});
+  const absl::Status broken = client_->RunTransaction(nothing);
+  EXPECT_THAT(broken, StatusIs(absl::StatusCode::kUnknown));
+  EXPECT_THAT(broken, HasReason(reason::kCommitOutcomeUnknown));
+  EXPECT_THAT(DetailOf(broken).facts, Contains(Key("transaction_id")));
 
   server_.set_transaction_state(v1::TRANSACTION_STATE_ROLLED_BACK);
   server_.AnswerWith({absl::OkStatus(), lost});

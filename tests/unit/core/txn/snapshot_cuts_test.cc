@@ -96,11 +96,11 @@ TEST_F(SnapshotCutsTest, SaysThatAGateWasLostWhenNoTimeIsLeftForAnotherTry) {
 
 TEST_F(SnapshotCutsTest, AReaderIsAnsweredAtItsDeadlineThoughTheCycleGoesOnForAnother) {
   second_.hold = {CallKind::kStep};
-  const CallContext hurried = Within(absl::Seconds(1));
+  const CallContext hurried = Within(options_.closed_max / 2);
   const CallContext patient = Within(absl::Seconds(10));
   Started<Opened> first(Open({kA, kB}, hurried));
   Started<Opened> second(Open({kA, kB}, patient));
-  loop_.Advance(absl::Seconds(1));
+  loop_.Advance(options_.closed_max / 2);
   ASSERT_TRUE(first.answered());
   const absl::Status late = first.result().status();
   EXPECT_THAT(late, StatusIs(absl::StatusCode::kDeadlineExceeded));
@@ -112,6 +112,41 @@ TEST_F(SnapshotCutsTest, AReaderIsAnsweredAtItsDeadlineThoughTheCycleGoesOnForAn
   ASSERT_TRUE(second.answered());
   EXPECT_THAT(second.result(), IsOk());
   EXPECT_EQ(cuts_.stats().cycles, 1);
+}
+
+TEST_F(SnapshotCutsTest, ASessionThatDoesNotAnswerLetsGoOfTheGatesLongBeforeTheDeadline) {
+  second_.hold = {CallKind::kStep};
+  const CallContext ctx = Within(absl::Seconds(10));
+  Started<Opened> cut(Open({kA, kB}, ctx));
+  loop_.Settle();
+  EXPECT_TRUE(first_.two_phase.state().gate_closed);
+  loop_.Advance(options_.closed_max);
+  EXPECT_FALSE(first_.two_phase.state().gate_closed);
+  EXPECT_FALSE(second_.two_phase.state().gate_closed);
+  EXPECT_FALSE(cut.answered());
+  second_.Release();
+  loop_.Advance(options_.backoff_first);
+  ASSERT_TRUE(cut.answered());
+  EXPECT_THAT(cut.result(), IsOk());
+}
+
+TEST_F(SnapshotCutsTest, AReaderThatWaitsForASessionAgainDoesNotHoldUpThoseThatHaveTheirs) {
+  second_.two_phase.state().lose["Release"] = Down();
+  const CallContext ctx = Within(absl::Seconds(10));
+  Started<Opened> failed(Open({kA, kB}, ctx));
+  loop_.Settle();
+  ASSERT_EQ(cuts_.stats().retries, 1);
+  second_.two_phase.state().lose.clear();
+  Started<Opened> complete(Open({kA, kB}, ctx));
+  loop_.Settle();
+  first_.hold = {CallKind::kLease};
+  loop_.Advance(options_.backoff_first);
+  EXPECT_TRUE(complete.answered());
+  EXPECT_FALSE(failed.answered());
+  first_.Release();
+  loop_.Settle();
+  ASSERT_TRUE(failed.answered());
+  EXPECT_THAT(failed.result(), IsOk());
 }
 
 }  // namespace

@@ -303,7 +303,7 @@ TEST_F(GrpcServerTest, RefusesCallsOverTheLimitAtOnce) {
   Text response;
   const absl::Status status = Call(kEcho, "third", &response);
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
-  EXPECT_THAT(status, HasReason(reason::kPoolExhausted));
+  EXPECT_THAT(status, HasReason(reason::kLimitExceeded));
   EXPECT_TRUE(DetailOf(status).retry_after.has_value());
   for (const auto& context : contexts) context->TryCancel();
   for (std::thread& caller : callers) caller.join();
