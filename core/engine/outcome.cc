@@ -145,7 +145,14 @@ Async<absl::StatusOr<TransactionFate>> Engine::GetTransaction(std::string transa
     absl::StatusOr<TransactionFate> fate = co_await RememberedFate(*state, std::move(transaction_id), ctx);
     co_return fate;
   }
+  // A write of one call whose commit goes on may have nothing on any shard yet.
+  const bool runs = commits_.Runs(transaction_id);
   absl::StatusOr<TransactionFate> fate = co_await OutcomeOf(std::move(transaction_id), false, ctx);
+  if (runs && absl::IsNotFound(fate.status())) {
+    TransactionFate in_doubt;
+    in_doubt.state = TransactionState::kInDoubt;
+    co_return in_doubt;
+  }
   co_return fate;
 }
 

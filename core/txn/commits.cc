@@ -101,6 +101,12 @@ Commits::~Commits() { jobs_.reset(); }
 
 size_t Commits::running() const { return jobs_->size(); }
 
+bool Commits::Runs(const std::string& transaction_id) const {
+  return std::any_of(jobs_->begin(), jobs_->end(), [&transaction_id](const std::unique_ptr<Job>& job) {
+    return job->work.transaction_id == transaction_id;
+  });
+}
+
 Async<CommitEnd> Commits::Run(CommitWork work, std::vector<ShardParty> parties, const CallContext& ctx) {
   std::vector<Participant> participants;
   size_t writers = 0;

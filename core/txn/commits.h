@@ -85,6 +85,7 @@ class Commits {
   Async<CommitEnd> Run(CommitWork work, std::vector<ShardParty> parties, const CallContext& ctx);
   const CommitStats& stats() const { return stats_; }
   size_t running() const;
+  bool Runs(const std::string& transaction_id) const;
 
  private:
   struct Job;

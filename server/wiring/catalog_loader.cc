@@ -37,8 +37,8 @@ void CatalogLoader::Run() {
   std::vector<std::optional<ShardSchema>> known(parts_.shards.size());
   std::vector<absl::Status> errors(parts_.shards.size());
   while (true) {
-    AskMissing(known, errors);
-    Publish(known, errors);
+    const bool news = AskMissing(known, errors);
+    Publish(known, errors, news);
     // Once all have told the same there is nothing to ask until somebody wants it.
     const bool complete = published_ready_ && std::all_of(known.begin(), known.end(),
                                                           [](const auto& schema) { return schema.has_value(); });
@@ -54,7 +54,11 @@ void CatalogLoader::Run() {
   }
 }
 
-void CatalogLoader::AskMissing(std::vector<std::optional<ShardSchema>>& known, std::vector<absl::Status>& errors) {
+bool CatalogLoader::AskMissing(std::vector<std::optional<ShardSchema>>& known, std::vector<absl::Status>& errors) {
+  const auto told = [&known] {
+    return std::count_if(known.begin(), known.end(), [](const auto& schema) { return schema.has_value(); });
+  };
+  const auto before = told();
   for (size_t begin = 0; begin < known.size(); begin += kAskedAtOnceMax) {
     std::vector<std::thread> asking;
     const size_t end = std::min(begin + kAskedAtOnceMax, known.size());
@@ -68,10 +72,11 @@ void CatalogLoader::AskMissing(std::vector<std::optional<ShardSchema>>& known, s
     }
     for (std::thread& thread : asking) thread.join();
   }
+  return told() > before;
 }
 
 void CatalogLoader::Publish(const std::vector<std::optional<ShardSchema>>& known,
-                            const std::vector<absl::Status>& errors) {
+                            const std::vector<absl::Status>& errors, bool news) {
   std::vector<ShardSchema> schemas;
   std::string silent;
   for (size_t shard = 0; shard < known.size(); ++shard) {
@@ -82,16 +87,16 @@ void CatalogLoader::Publish(const std::vector<std::optional<ShardSchema>>& known
                       std::string(errors[shard].message()));
     }
   }
-  std::string problem = silent;
-  if (!schemas.empty()) {
+  // Not without news: a new snapshot begins without what directories have told the last.
+  if (news) {
     absl::StatusOr<std::shared_ptr<const Snapshot>> snapshot = parts_.build(schemas);
+    misfit_ = std::string(snapshot.status().message());
     if (snapshot.ok()) {
       published_ready_ = true;
       parts_.publish(*std::move(snapshot));
-    } else {
-      problem = std::string(snapshot.status().message());
     }
   }
+  const std::string& problem = misfit_.empty() ? silent : misfit_;
   // A catalog that was good goes on serving: one shard that comes back different must not stop the others.
   if (!published_ready_) parts_.publish(parts_.without_catalog(problem));
   Report(problem, known.size());

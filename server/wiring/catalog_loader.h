@@ -45,13 +45,15 @@ class CatalogLoader {
 
  private:
   void Run();
-  void AskMissing(std::vector<std::optional<ShardSchema>>& known, std::vector<absl::Status>& errors);
-  void Publish(const std::vector<std::optional<ShardSchema>>& known, const std::vector<absl::Status>& errors);
+  // Whether a shard told its schema.
+  bool AskMissing(std::vector<std::optional<ShardSchema>>& known, std::vector<absl::Status>& errors);
+  void Publish(const std::vector<std::optional<ShardSchema>>& known, const std::vector<absl::Status>& errors, bool news);
   // Logs what came of asking: `problem`, or that the tables fit.
   void Report(const std::string& problem, size_t shards);
 
   const CatalogLoaderParts parts_;
   bool published_ready_ = false;  // The thread's own.
+  std::string misfit_;            // The thread's own: why the newest schemas make no snapshot; empty when they do.
   std::string last_problem_;      // The thread's own.
   bool asked_ = false;            // The thread's own: this pass answers a Refresh.
   absl::Mutex mutex_;

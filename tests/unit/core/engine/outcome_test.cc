@@ -259,6 +259,29 @@ TEST_F(OutcomeTest, ForcedItIsNotDefiniteWhileAShardIsDown) {
   EXPECT_THAT(Outcome(prepared, true), StatusIs(absl::StatusCode::kUnavailable));
 }
 
+TEST_F(OutcomeTest, AWriteWhoseCommitGoesOnIsInDoubtThoughNoShardHasAnythingOfIt) {
+  const WriteOperation op = WriteOf({MakeMutation(MutationKind::kDelete, "users", {}, KeyOf({Value::Int64(1)})),
+                                     MakeMutation(MutationKind::kDelete, "users", {}, KeyOf({Value::Int64(2)})),
+                                     MakeMutation(MutationKind::kDelete, "users", {}, KeyOf({Value::Int64(3)}))});
+  // Their leases and their statements at once; they prepare slowly.
+  for (FakeBackend* shard : {shards_[1], shards_[2]}) {
+    for (const int seconds : {0, 0, 3}) shard->TakeTimeNext(absl::Seconds(seconds));
+  }
+  CallContext hurried(loop_);
+  hurried.deadline = loop_.Now() + absl::Seconds(1);
+  Started<absl::StatusOr<WriteResult>> writing(engine_->Write(op, "", hurried));
+  loop_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(writing.answered());
+  const absl::Status unknown = writing.result().status();
+  ASSERT_THAT(unknown, HasReason(reason::kCommitOutcomeUnknown));
+  const std::string id = DetailOf(unknown).facts.at("transaction");
+  ASSERT_OK_AND_ASSIGN(TransactionFate fate, Get(id));
+  EXPECT_EQ(fate.state, TransactionState::kInDoubt);
+  loop_.Advance(absl::Seconds(3));
+  ASSERT_OK_AND_ASSIGN(fate, Get(id));
+  EXPECT_EQ(fate.state, TransactionState::kCommitted);
+}
+
 TEST_F(OutcomeTest, AShardThatHangsHidesNoDecisionOfAnother) {
   const std::string id = ForeignId();
   Decide(2, id, Verdict::kCommit, {"s0", "s1", "s2"});
