@@ -373,10 +373,13 @@ absl::Status Client::CommitOutcome(const std::string& transaction_id, const absl
   if (state == v1::TRANSACTION_STATE_ROLLED_BACK) {
     return absl::AbortedError(absl::StrCat("the transaction was rolled back: ", error.message()));
   }
-  return MakeError(absl::StatusCode::kUnknown, reason::kCommitOutcomeUnknown,
-                   absl::StrCat("nobody answers how transaction ", transaction_id,
+  ErrorDetail detail = DetailOf(error);
+  detail.reason = reason::kCommitOutcomeUnknown;
+  detail.facts["transaction"] = transaction_id;
+  return MakeError(absl::StatusCode::kUnknown,
+                   absl::StrCat("it is not known how transaction ", transaction_id,
                                 " ended; ask GetTransaction before it is run again: ", error.message()),
-                   {{"transaction_id", transaction_id}});
+                   detail);
 }
 
 absl::Status Client::RunOnce(const TransactionBody& body, const v1::BeginRequest& options,

@@ -256,8 +256,8 @@ class Client {
   // One run of a transaction; `again` tells whether all of it may run once more after an error.
   absl::Status RunOnce(const TransactionBody& body, const v1::BeginRequest& options,
                        absl::Time deadline, bool& again);
-  // What became of a commit that ended with `error`: OK, ABORTED when it was rolled back, else
-  // `error`.
+  // What became of a commit that ended with `error`: OK, ABORTED when it was rolled back, UNKNOWN
+  // when that cannot be told.
   absl::Status CommitOutcome(const std::string& transaction_id, const absl::Status& error,
                              absl::Time deadline);
 

@@ -4,7 +4,8 @@ set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)  # cpack packs what is built; it does 
 set(QUARRY_MAINTAINER "Quarry maintainers <maintainers@quarry.invalid>" CACHE STRING "Who answers for the .deb")
 
 install(TARGETS quarryd quarryctl quarry-load RUNTIME DESTINATION bin COMPONENT quarry)
-install(DIRECTORY proto/ DESTINATION share/quarry/proto COMPONENT quarry FILES_MATCHING PATTERN "*.proto")
+install(DIRECTORY proto/ DESTINATION share/quarry/proto COMPONENT quarry FILES_MATCHING PATTERN "*.proto"
+  PATTERN "service_config.json")
 install(FILES README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT quarry)
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT quarry FILES_MATCHING PATTERN "*.md"
   PATTERN adr EXCLUDE)

@@ -117,6 +117,7 @@ function(quarry_test_part)
   # Those that take longest begin first, so that none is left alone at the end. Those that count as two begin before all: one follows
   # another in the same two places, and where single ones run two places never come free at once.
   math(EXPR cost "${ARG_TIMEOUT} + 100000 * (${ARG_PROCESSORS} - 1)")
+  # A filter that no longer fits any name must not pass.
   set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} COST ${cost}
-                       PROCESSORS ${ARG_PROCESSORS} ENVIRONMENT "${ARG_ENV}")
+                       PROCESSORS ${ARG_PROCESSORS} ENVIRONMENT "${ARG_ENV}" FAIL_REGULAR_EXPRESSION "Running 0 tests from")
 endfunction()

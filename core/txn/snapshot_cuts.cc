@@ -1,6 +1,7 @@
 #include "core/txn/snapshot_cuts.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -31,6 +32,19 @@ Async<absl::StatusOr<std::unique_ptr<Session>>> LeaseOn(ShardParty party, const 
   absl::StatusOr<std::unique_ptr<Session>> session = co_await party.backend->Lease(options, ctx);
   if (!session.ok()) co_return OnShard(session.status(), party.name);
   co_return session;
+}
+
+// Those that `sessions` lacks. Before the gates, so that nobody waits for a place in a pool behind them; ascending, so that no two
+// readers wait for each other's.
+Async<absl::Status> LeaseMissing(const std::vector<ShardId>& shards, const std::vector<ShardParty>& parties, CutSessions* sessions,
+                                 const CallContext& ctx) {
+  for (const ShardId shard : shards) {
+    if (sessions->contains(shard)) continue;
+    absl::StatusOr<std::unique_ptr<Session>> session = co_await LeaseOn(parties[Index(shard)], ctx);
+    if (!session.ok()) co_return session.status();
+    sessions->emplace(shard, *std::move(session));
+  }
+  co_return absl::OkStatus();
 }
 
 Async<absl::StatusOr<bool>> Fix(Session* session, ShardParty party, const CallContext& ctx) {
@@ -96,6 +110,11 @@ Async<bool> ReleaseAll(Holds* holds, const CallContext& ctx) {
   co_return std::all_of(held.begin(), held.end(), [](const absl::StatusOr<bool>& one) { return one.ok() && *one; });
 }
 
+absl::Status TooLate() {
+  return MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "the deadline ended while the snapshot was taken",
+                   {{"stage", "snapshot"}});
+}
+
 absl::Status HoldLost() {
   ErrorDetail detail;
   detail.reason = reason::kShardUnavailable;
@@ -110,8 +129,8 @@ struct SnapshotCuts::Reader {
   Reader(Loop& loop, CutSessions leased, std::vector<ShardParty> all)
       : parties(std::move(all)), sessions(std::move(leased)), done(loop) {}
   const std::vector<ShardParty> parties;
-  CutSessions sessions;  // That have seen nothing; empty after a cycle that failed behind closed gates.
-  Completer<absl::Status> done;
+  CutSessions sessions;  // Empty after a cycle that failed behind closed gates: what has seen anything sees the same for good.
+  Completer<std::optional<absl::Status>> done;  // How the cycle ended; nullopt when the deadline came first.
 };
 
 SnapshotCuts::SnapshotCuts(Loop& loop, Random& random, SnapshotCutOptions options)
@@ -129,60 +148,70 @@ Async<absl::StatusOr<CutSessions>> SnapshotCuts::Open(std::vector<ShardId> shard
                         absl::StrCat(waiting_.size(), " snapshot readers wait on this loop already; retry later"), detail);
   }
   CutSessions sessions;
-  absl::Duration backoff = options_.backoff_first;
+  QUARRY_CO_RETURN_IF_ERROR(co_await LeaseMissing(shards, parties, &sessions, ctx));
+  if (shards.size() == 1) {
+    const absl::StatusOr<bool> fixed = co_await Fix(sessions.begin()->second.get(), parties[Index(shards[0])], ctx);
+    if (!fixed.ok()) co_return fixed.status();
+    co_return sessions;
+  }
+  absl::Status cause;  // Of the try before.
   while (true) {
-    // Before the gates, so that nobody waits for a place in a pool behind them; ascending, so that no two readers wait for
-    // each other's.
-    for (const ShardId shard : shards) {
-      if (sessions.contains(shard)) continue;
-      absl::StatusOr<std::unique_ptr<Session>> session = co_await LeaseOn(parties[Index(shard)], ctx);
-      if (!session.ok()) co_return session.status();
-      sessions.emplace(shard, *std::move(session));
+    absl::Status status = co_await LeaseMissing(shards, parties, &sessions, ctx);
+    const bool leased = status.ok();
+    if (leased) {
+      const auto reader = std::make_shared<Reader>(loop_, std::move(sessions), parties);
+      std::optional<absl::Status> ended = co_await TakePart(reader, ctx.deadline);
+      // The cycle may still be at its sessions.
+      if (!ended.has_value()) co_return cause.ok() ? TooLate() : cause;
+      if (ended->ok()) co_return std::move(reader->sessions);
+      sessions = std::move(reader->sessions);
+      status = *std::move(ended);
     }
-    if (shards.size() == 1) {
-      const absl::StatusOr<bool> fixed = co_await Fix(sessions.begin()->second.get(), parties[Index(shards[0])], ctx);
-      if (!fixed.ok()) co_return fixed.status();
-      co_return sessions;
-    }
-    const auto reader = std::make_shared<Reader>(loop_, std::move(sessions), parties);
-    const absl::Status status = co_await TakePart(reader, ctx.deadline);
-    if (status.ok()) co_return std::move(reader->sessions);
     const bool again = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsAborted(status);
     // Early enough for the caller to hear why.
-    if (!again || loop_.Now() + options_.gate_timeout >= ctx.deadline) co_return status;
-    sessions = std::move(reader->sessions);
-    SleepUntil pause(loop_, loop_.Now() + random_.NextUnit() * backoff);
+    if (!again || loop_.Now() + options_.gate_timeout >= ctx.deadline) {
+      co_return absl::IsDeadlineExceeded(status) && !cause.ok() ? cause : status;
+    }
+    cause = std::move(status);
+    if (leased) continue;
+    SleepUntil pause(loop_, loop_.Now() + random_.NextUnit() * options_.backoff_max);
     co_await pause;
-    backoff = std::min(2 * backoff, options_.backoff_max);
   }
 }
 
-// How the next cycle ended.
-Async<absl::Status> SnapshotCuts::TakePart(std::shared_ptr<Reader> reader, absl::Time deadline) {
+// How the next cycle ended; nullopt when the deadline came first.
+Async<std::optional<absl::Status>> SnapshotCuts::TakePart(std::shared_ptr<Reader> reader, absl::Time deadline) {
   waiting_.push_back(reader);
   if (!std::exchange(cycling_, true)) {
     loop_.Defer([this, weak = std::weak_ptr<bool>(alive_)] {
       if (!weak.expired()) running_ = Running(RunCycles(), [] {});
     });
   }
-  const Timer timer(loop_, deadline, [done = reader->done]() mutable {
-    done.Set(MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
-                       "the deadline ended while the snapshot was taken", {{"stage", "snapshot"}}));
-  });
-  Future<absl::Status> outcome = reader->done.future();
-  absl::Status status = co_await outcome;
-  co_return status;
+  const Timer timer(loop_, deadline, [done = reader->done]() mutable { done.Set(std::nullopt); });
+  Future<std::optional<absl::Status>> outcome = reader->done.future();
+  std::optional<absl::Status> ended = co_await outcome;
+  co_return ended;
 }
 
 Async<void> SnapshotCuts::RunCycles() {
+  absl::Duration backoff = options_.backoff_first;
   while (!waiting_.empty()) {
     std::vector<std::shared_ptr<Reader>> readers = std::exchange(waiting_, {});
     // Those who have gone, or whose time is up, make room.
     std::erase_if(readers, [](const std::shared_ptr<Reader>& reader) { return reader->done.abandoned(); });
     if (readers.empty()) continue;
     const absl::Status status = co_await RunCycle(readers);
-    if (!status.ok()) ++stats_.retries;
     for (const std::shared_ptr<Reader>& reader : readers) reader->done.Set(status);
+    readers.clear();
+    if (status.ok()) {
+      backoff = options_.backoff_first;
+      continue;
+    }
+    ++stats_.retries;
+    // Commits pass meanwhile; the readers that try again, and those who come, share the next.
+    SleepUntil pause(loop_, loop_.Now() + random_.NextUnit() * backoff);
+    co_await pause;
+    backoff = std::min(2 * backoff, options_.backoff_max);
   }
   cycling_ = false;
 }
@@ -213,7 +242,6 @@ Async<absl::Status> SnapshotCuts::RunCycle(const std::vector<std::shared_ptr<Rea
   const bool held = co_await ReleaseAll(&holds, ctx);
   if (status.ok() && !held) status = HoldLost();
   if (!status.ok()) {
-    // A session that has seen anything has its snapshot for good.
     for (const std::shared_ptr<Reader>& reader : readers) reader->sessions.clear();
     co_return status;
   }

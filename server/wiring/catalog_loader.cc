@@ -50,6 +50,7 @@ void CatalogLoader::Run() {
     if (refresh_ || !published_ready_) {
       asked_ = std::exchange(refresh_, false);
       std::fill(known.begin(), known.end(), std::nullopt);
+      misfit_.clear();
     }
   }
 }

@@ -95,12 +95,13 @@ def read_exceptions(text):
 
 def judge(lines, exceptions):
     """(missed lines, what is wrong with exceptions, how many lines are excepted by folder)."""
-    listed = {(entry.path, entry.text) for entry in exceptions}
+    listed = collections.Counter((entry.path, entry.text) for entry in exceptions)  # Each excuses one line.
     missed, excepted = [], collections.Counter()
     for line in lines:
         if line.covered or not line.folder.startswith(STRICT):
             continue
-        if (line.path, line.text) in listed:
+        if listed[line.path, line.text] > 0:
+            listed[line.path, line.text] -= 1
             excepted[line.folder] += 1
         else:
             missed.append(line)

@@ -14,6 +14,8 @@ namespace {
 
 constexpr absl::Duration kBackoffFirst = absl::Milliseconds(50);
 constexpr absl::Duration kBackoffMax = absl::Seconds(1);
+// A server that is well has opened a connection by then; as BreakerOptions::timeout_min.
+constexpr absl::Duration kHurried = absl::Milliseconds(250);
 // How long a connection may take to come clean before it is closed instead.
 constexpr absl::Duration kCleanMax = absl::Seconds(2);
 // A transaction that does nothing ends before anybody forgets that recovery has decided against it: within an hour, and
@@ -105,8 +107,8 @@ Async<absl::StatusOr<std::unique_ptr<Connection>>> Core::Connect(ConnectionUse u
     next_attempt_ = absl::InfinitePast();
     co_return opened;
   }
-  // A caller with less time than a connection may take says nothing about the server, nor to the others.
-  if (last == deadline && loop.Now() >= deadline) co_return DeadlineEnded(options.shard, "pool");
+  // A caller in such a hurry says nothing about the server, nor to the others.
+  if (loop.Now() >= deadline && deadline - now < kHurried) co_return DeadlineEnded(options.shard, "pool");
   last_failure_ = opened.status();
   const absl::Duration wait = std::min(kBackoffMax, kBackoffFirst * (1 << std::min(failures_, 10)));
   ++failures_;

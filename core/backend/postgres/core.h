@@ -57,7 +57,7 @@ class Core {
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  // kUnavailable at once while attempts back off after failures. kDeadlineExceeded: `deadline` came before connect_timeout.
+  // kUnavailable at once while attempts back off after failures. kDeadlineExceeded: `deadline` left no time for it.
   Async<absl::StatusOr<std::unique_ptr<Connection>>> Connect(ConnectionUse use, absl::Time deadline);
   // Takes back what Lease gave: to the pool when it is clean, after a clean-up in the background when it can be made
   // clean, else closed. Null gives back the place alone.

@@ -139,9 +139,10 @@ Async<absl::Status> PostgresTwoPhase::Check(const CallContext& ctx) {
   if (main_.two_phase_checked) co_return absl::OkStatus();
   absl::StatusOr<std::vector<Row>> server = co_await Ask(readers_, kLookAtServer, ctx);
   if (!server.ok()) co_return server.status();
+  // Locks, and commits on one shard that keep their decision, need the tables of a server that is unfit otherwise, too.
+  const absl::Status tables = co_await EnsureTables(main_, OwnTables::kAll, ctx.deadline);
   const absl::Status fit = CheckServer(main_.options, server->at(0));
   if (!fit.ok()) co_return fit;
-  const absl::Status tables = co_await EnsureTables(main_, OwnTables::kAll, ctx.deadline);
   if (!tables.ok()) co_return tables;
   absl::StatusOr<std::vector<Row>> rights = co_await Ask(readers_, kLookAtRights, ctx);
   if (!rights.ok()) co_return rights.status();

@@ -47,7 +47,7 @@ class PackagesTest(unittest.TestCase):
         for path in ("usr/bin/quarryd", "usr/bin/quarryctl", "usr/bin/quarry-load", "etc/quarry/quarry.yaml",
                      "lib/systemd/system/quarryd.service", "usr/share/doc/quarry/docs/operating.md",
                      "usr/share/doc/quarry/copyright", "usr/share/doc/quarry/changelog.gz",
-                     "usr/share/quarry/proto/quarry/v1/data.proto"):
+                     "usr/share/quarry/proto/quarry/v1/data.proto", "usr/share/quarry/proto/quarry/v1/service_config.json"):
             self.assertIn(f"./{path}", files)
         self.assertEqual(files["./usr/bin/quarryd"], ["-rwxr-xr-x", "root/root"])
         self.assertFalse([path for path in files if "/local/" in path or path.startswith("./src")])
@@ -72,7 +72,9 @@ class PackagesTest(unittest.TestCase):
 
     def test_the_unit_waits_longer_than_a_drain_and_is_good(self):
         unit = (REPO / "packaging" / "quarryd.service").read_text(encoding="utf-8")
-        self.assertGreater(int(re.search(r"TimeoutStopSec=(\d+)", unit).group(1)), 30)
+        effective = output(os.environ["QUARRYD"], "config", "print", "--config", REPO / "packaging" / "quarry.yaml")
+        drain = int(re.search(r"^drain_timeout: (\d+)s$", effective, re.MULTILINE).group(1))
+        self.assertGreater(int(re.search(r"TimeoutStopSec=(\d+)", unit).group(1)), drain)
         self.assertIsNotNone(shutil.which("systemd-analyze"), "install the package systemd; ./dev test does")
         # The unit names programs where a package puts them.
         here = self.folder / "quarryd.service"
@@ -86,7 +88,8 @@ class PackagesTest(unittest.TestCase):
             self.assertEqual(len(top), 1, top)
             self.assertRegex(next(iter(top)), rf"^quarry-{re.escape(self.version)}-linux-\w+$")
             for path in ("bin/quarryd", "share/quarry/LICENSE", "share/quarry/quarryd.service",
-                         "share/quarry/quarry.yaml", "share/doc/quarry/docs/start.md"):
+                         "share/quarry/quarry.yaml", "share/quarry/proto/quarry/v1/service_config.json",
+                         "share/doc/quarry/docs/start.md"):
                 self.assertIn(f"{next(iter(top))}/{path}", names)
 
 

@@ -270,7 +270,7 @@ TEST_F(ClientTest, AsksWhatBecameOfACommitWhoseReplyWasLost) {
   const absl::Status broken = client_->RunTransaction(nothing);
   EXPECT_THAT(broken, StatusIs(absl::StatusCode::kUnknown));
   EXPECT_THAT(broken, HasReason(reason::kCommitOutcomeUnknown));
-  EXPECT_THAT(DetailOf(broken).facts, Contains(Key("transaction_id")));
+  EXPECT_THAT(DetailOf(broken).facts, Contains(Key("transaction")));
 
   server_.set_transaction_state(v1::TRANSACTION_STATE_ROLLED_BACK);
   server_.AnswerWith({absl::OkStatus(), lost});

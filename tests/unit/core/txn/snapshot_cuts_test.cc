@@ -15,6 +15,7 @@ namespace quarry {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 constexpr ShardId kA{0};
 constexpr ShardId kB{1};
@@ -73,8 +74,9 @@ TEST_F(SnapshotCutsTest, TakesTheCutAgainWhenAGateWasLost) {
   loop_.Settle();
   EXPECT_FALSE(cut.answered());
   EXPECT_EQ(cuts_.stats().retries, 1);
-  // What they have seen is no cut: they are not used again.
-  EXPECT_EQ(first_.sessions + second_.sessions, 0);
+  // What its sessions have seen is no cut: it leases others.
+  EXPECT_THAT(first_.leased, SizeIs(2));
+  EXPECT_THAT(second_.leased, SizeIs(2));
   second_.two_phase.state().lose.clear();
   loop_.Advance(options_.backoff_first);
   ASSERT_TRUE(cut.answered());
@@ -131,15 +133,18 @@ TEST_F(SnapshotCutsTest, ASessionThatDoesNotAnswerLetsGoOfTheGatesLongBeforeTheD
 }
 
 TEST_F(SnapshotCutsTest, AReaderThatWaitsForASessionAgainDoesNotHoldUpThoseThatHaveTheirs) {
-  second_.two_phase.state().lose["Release"] = Down();
+  second_.hold = {CallKind::kStep};
   const CallContext ctx = Within(absl::Seconds(10));
   Started<Opened> failed(Open({kA, kB}, ctx));
   loop_.Settle();
-  ASSERT_EQ(cuts_.stats().retries, 1);
-  second_.two_phase.state().lose.clear();
-  Started<Opened> complete(Open({kA, kB}, ctx));
+  Started<Opened> complete(Open({kA, kB}, ctx));  // For the next cycle.
   loop_.Settle();
   first_.hold = {CallKind::kLease};
+  second_.two_phase.state().lose["Release"] = Down();
+  second_.Release();
+  loop_.Settle();
+  ASSERT_EQ(cuts_.stats().retries, 1);
+  second_.two_phase.state().lose.clear();
   loop_.Advance(options_.backoff_first);
   EXPECT_TRUE(complete.answered());
   EXPECT_FALSE(failed.answered());
@@ -147,6 +152,38 @@ TEST_F(SnapshotCutsTest, AReaderThatWaitsForASessionAgainDoesNotHoldUpThoseThatH
   loop_.Settle();
   ASSERT_TRUE(failed.answered());
   EXPECT_THAT(failed.result(), IsOk());
+}
+
+TEST_F(SnapshotCutsTest, AShardThatIsAwayForAMomentIsTriedAgain) {
+  second_.hold = {CallKind::kStep};
+  const CallContext ctx = Within(absl::Seconds(10));
+  Started<Opened> cut(Open({kA, kB}, ctx));
+  loop_.Settle();
+  second_.fail = {{CallKind::kLease, Down()}, {CallKind::kStep, Down()}};
+  second_.Release();
+  loop_.Settle();
+  ASSERT_EQ(cuts_.stats().retries, 1);
+  loop_.Advance(absl::Seconds(2));
+  EXPECT_FALSE(cut.answered());
+  second_.fail.clear();
+  loop_.Advance(options_.backoff_max);
+  loop_.Advance(options_.backoff_max);
+  ASSERT_TRUE(cut.answered());
+  EXPECT_THAT(cut.result(), IsOk());
+}
+
+TEST_F(SnapshotCutsTest, SaysWhatItWaitedForWhenTheLastTryIsCutShort) {
+  second_.two_phase.state().lose["Release"] = Down();
+  const CallContext ctx = Within(options_.closed_max);
+  Started<Opened> cut(Open({kA, kB}, ctx));
+  loop_.Settle();
+  ASSERT_EQ(cuts_.stats().retries, 1);
+  second_.hold = {CallKind::kStep};
+  loop_.Advance(options_.closed_max);
+  ASSERT_TRUE(cut.answered());
+  EXPECT_THAT(cut.result().status(), StatusIs(absl::StatusCode::kUnavailable));
+  second_.Release();
+  loop_.Settle();
 }
 
 }  // namespace
