@@ -55,6 +55,12 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("not covered: core/txn/a.cc:2: return 1;\n", output)
 
+    def test_an_exception_excuses_one_line_not_all_of_its_text(self):
+        (self.root / "core/txn/a.cc").write_text("int F() {\n  return 1;\n}\nint G() {\n  return 1;\n}\n")
+        code, output = self.run_on(file_of("core/txn/a.cc", 1, 0, 1, 1, 0), exceptions="core/txn/a.cc: return 1;" + WHY)
+        self.assertEqual(code, 1)
+        self.assertIn("not covered: core/txn/a.cc:5: return 1;\n", output)
+
     def test_lines_that_are_no_code_do_not_count(self):
         code, output = self.run_on(file_of("core/txn/a.cc", 1), file_of("core/txn/a.cc", 0, 0, **{"gcovr/noncode": True}))
         self.assertEqual(code, 0, output)

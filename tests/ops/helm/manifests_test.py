@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import subprocess
 import unittest
 
 import chart
@@ -11,6 +13,10 @@ import kubernetes_validate
 import yaml
 
 CRDS = chart.REPO / "build" / "tools" / "crds"
+QUICKSTART = chart.REPO / "packaging" / "quarry.yaml"
+# Seconds that quarryd itself drains where its configuration says nothing; the chart counts on it.
+DRAIN = int(yaml.safe_load(subprocess.run([os.environ["QUARRYD"], "config", "print", "--config", QUICKSTART], text=True,
+                                          capture_output=True, check=True).stdout)["drain_timeout"].removesuffix("s"))
 
 
 def strict(schema):
@@ -181,7 +187,7 @@ class OneCase(unittest.TestCase):
             return chart.workload(rendered(case))["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
 
         self.assertEqual({case: grace(case) for case in ("postgres", "sqlite", "full", "openshift")},
-                         {"postgres": 10 + 30 + 10, "sqlite": 10 + 5 + 10, "full": 15 + 30 + 10, "openshift": 120})
+                         {"postgres": 10 + DRAIN + 10, "sqlite": 10 + 5 + 10, "full": 15 + DRAIN + 10, "openshift": 120})
 
     def test_the_autoscaler_owns_the_number_of_gateways(self):
         found = rendered("autoscaling")
@@ -229,10 +235,16 @@ class OneCase(unittest.TestCase):
 class RulesAndDashboards(unittest.TestCase):
     def test_those_of_the_chart_are_all_rendered(self):
         found = chart.resources(chart.render("full"))
-        groups = [group["name"] for path in sorted((chart.CHART / "rules").glob("*.yaml"))
+        groups = [group for path in sorted((chart.CHART / "rules").glob("*.yaml"))
                   for group in yaml.safe_load(path.read_text())["groups"]]
-        rendered = [group["name"] for one in found if one["kind"] == "PrometheusRule" for group in one["spec"]["groups"]]
-        self.assertEqual(rendered, groups)
+        rendered = [group for one in found if one["kind"] == "PrometheusRule" for group in one["spec"]["groups"]]
+        self.assertEqual([group["name"] for group in rendered], [group["name"] for group in groups])
+        base = "https://wiki.example.com/quarry/"  # Of values/full.yaml.
+        for group, shipped in zip(rendered, groups, strict=True):
+            for rule in shipped["rules"]:
+                if "alert" in rule:
+                    rule["annotations"]["runbook_url"] = base + rule["annotations"]["runbook_url"]
+            self.assertEqual(group, shipped)
         dashboards = {path.name: path.read_text() for path in (chart.CHART / "dashboards").glob("*.json")}
         maps = [one for one in found if one["kind"] == "ConfigMap" and one["metadata"]["labels"].get("grafana_dashboard") == "1"]
         self.assertEqual({name: text for one in maps for name, text in one["data"].items()}, dashboards)
@@ -253,6 +265,12 @@ class RulesAndDashboards(unittest.TestCase):
             done = chart.helm("template", "shop", copy, "--kube-version", "1.33.0", "--values", chart.values_of("full"), check=False)
         self.assertIn("rules/broken.yaml is no file of rules: it has no list `groups`", done.stderr)
 
+    def test_the_notes_say_that_alerts_do_not_say_where_their_runbooks_are(self):
+        with chart.copied_chart() as copy:
+            empty = ("--set", "prometheusRule.runbookBase=")
+            self.assertIn("WARNING: prometheusRule.runbookBase is empty", notes(copy, "full", empty))
+            self.assertNotIn("runbookBase", notes(copy, "full"))
+
     def test_without_files_nothing_is_rendered_and_the_notes_say_so(self):
         with chart.copied_chart(rules=None, dashboards=None) as copy:
             found = chart.resources(chart.render("full", copy))
@@ -260,11 +278,11 @@ class RulesAndDashboards(unittest.TestCase):
             self.assertIn("no rules/*.yaml", notes(copy, "full"))
 
 
-def notes(copy, case):
+def notes(copy, case, more=()):
     """NOTES.txt of a case. `helm template` does not print it, so the copy of the chart renders it as a resource."""
     (copy / "notes.txt").write_text((copy / "templates" / "NOTES.txt").read_text())
     (copy / "templates" / "notes.yaml").write_text('kind: Notes\nmetadata: {name: notes}\ntext: {{ tpl (.Files.Get "notes.txt") . | toJson }}\n')
-    return chart.only(chart.resources(chart.render(case, copy)), "Notes")["text"]
+    return chart.only(chart.resources(chart.render(case, copy, more=more)), "Notes")["text"]
 
 
 class NotesTest(unittest.TestCase):

@@ -15,10 +15,11 @@ import time
 
 import compose
 
-sys.path[:0] = [str(compose.REPO / "tests" / "integration" / name) for name in ("clients", "dataset")]
+sys.path[:0] = [str(compose.REPO / "tests" / name) for name in ("integration/clients", "integration/dataset", "ops/prometheus")]
 
 import gateway  # noqa: E402
 import postgres  # noqa: E402
+import prometheus  # noqa: E402
 
 SHARDS = ("s0", "s1", "s2", "s3")
 GATEWAYS = ("gateway-0", "gateway-1", "gateway-2")
@@ -46,7 +47,7 @@ def replaced(text, pairs):
 
 
 class Stack(contextlib.ExitStack):
-    """Everything that `docker compose up` starts but Prometheus and Grafana, in `folder`."""
+    """Everything that `docker compose up` starts but Grafana, in `folder`."""
 
     def __init__(self, folder):
         super().__init__()
@@ -55,7 +56,7 @@ class Stack(contextlib.ExitStack):
         self.ports = {name: postgres.free_port() for shard in SHARDS for name in (shard, f"{shard}-replica")}
         self.grpc = {name: postgres.free_port() for name in GATEWAYS}
         self.http = {name: postgres.free_port() for name in GATEWAYS}
-        self.front = {port: postgres.free_port() for port in (7400, 7480, 8404)}
+        self.front = {port: postgres.free_port() for port in (7400, 7480, 8404, 9090)}
         self.processes = {}
 
     def start(self):
@@ -68,6 +69,9 @@ class Stack(contextlib.ExitStack):
         self._write_configurations()
         for name in GATEWAYS:
             self.start_gateway(name)
+        self.run("prometheus", [prometheus.program("prometheus"), f"--config.file={self.folder / 'prometheus.yml'}",
+                                f"--storage.tsdb.path={self.folder / 'prometheus'}",
+                                f"--web.listen-address=127.0.0.1:{self.front[9090]}"], env={**os.environ, "GOMAXPROCS": "1"})
         self.run("balancer", [shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", self.folder / "haproxy.cfg"])
 
     def run(self, name, command, **options):
@@ -178,9 +182,17 @@ class Stack(contextlib.ExitStack):
 
         balancer = compose.files_of(self.project, "balancer")["/usr/local/etc/haproxy/haproxy.cfg"]
         servers = peers + [(f"{name}:7480", f"127.0.0.1:{self.http[name]}") for name in GATEWAYS]
-        binds = [(f"bind :{port}", f"bind 127.0.0.1:{here}") for port, here in self.front.items()]
+        binds = [(f"bind :{port}", f"bind 127.0.0.1:{self.front[port]}") for port in (7400, 7480, 8404)]
         text = pathlib.Path(balancer).read_text(encoding="utf-8")
         (self.folder / "haproxy.cfg").write_text(replaced(text, servers + binds), encoding="utf-8")
+
+        scrapes = compose.files_of(self.project, "prometheus")["/etc/prometheus/prometheus.yml"]
+        rules = next(volume["source"] for volume in self.project["services"]["prometheus"]["volumes"]
+                     if volume["target"] == "/etc/prometheus/rules")
+        targets = [(f"{name}:7480", f"127.0.0.1:{self.http[name]}") for name in GATEWAYS]
+        targets += [("balancer:8404", f"127.0.0.1:{self.front[8404]}"), ("/etc/prometheus/rules", rules)]
+        text = pathlib.Path(scrapes).read_text(encoding="utf-8")
+        (self.folder / "prometheus.yml").write_text(replaced(text, targets), encoding="utf-8")
 
     def start_gateway(self, name):
         data, ports = self.folder / f"{name}.data", self.folder / f"{name}.json"

@@ -1,5 +1,6 @@
 """examples/compose at work: real PostgreSQL with replicas, three gateways and the real HAProxy, from the very files."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from stack import GATEWAYS, SHARDS, Stack, gateway, wait_until
+from stack import GATEWAYS, SHARDS, Stack, gateway, prometheus, wait_until
 
 
 class StackTest(unittest.TestCase):
@@ -83,6 +84,22 @@ class StackTest(unittest.TestCase):
         found = self.ctl("aggregate", "customers", "--filter", "customer_id >= 1000 AND customer_id < 1012", "--agg",
                          "count(*) as n", "-o", "json")
         self.assertEqual(json.loads(found), {"n": 12})
+
+    def test_prometheus_scrapes_gateways_and_balancer_and_has_the_rules(self):
+        api = prometheus.Prometheus(self.stack.front[9090])
+
+        def up():
+            self.stack.must_run("prometheus")
+            with contextlib.suppress(OSError, RuntimeError):  # While it starts it refuses, then answers 503.
+                return {(one["metric"]["job"], one["value"][1]) for one in api.query("sum by (job) (up)")}
+
+        wait_until("all targets are scraped", lambda: up() == {("quarry", "3"), ("balancer", "1")})
+        groups = api.get("rules")["groups"]
+        self.assertEqual({pathlib.Path(group["file"]) for group in groups}, set(prometheus.RULES))
+        wait_until("the rules have been evaluated", lambda: all(
+            rule["health"] == "ok" for group in api.get("rules")["groups"] for rule in group["rules"]))
+        fronts = {one["metric"]["proxy"] for one in api.query("haproxy_frontend_status")}
+        self.assertLessEqual({"grpc", "json"}, fronts)
 
     def test_the_metrics_of_a_gateway_are_not_served_by_the_balancer(self):
         with self.assertRaises(urllib.error.HTTPError) as refused:

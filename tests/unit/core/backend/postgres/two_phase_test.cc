@@ -65,6 +65,8 @@ TEST_F(PostgresTwoPhaseTest, AServerWithoutPreparedTransactionsIsNamed) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<PostgresCluster> cluster, PostgresCluster::Create(none));
   Use(*cluster);
   ExpectUnfit("max_prepared_transactions", "set max_prepared_transactions");
+  // Locks, and commits on one shard that keep their decision, find their tables all the same.
+  EXPECT_EQ(Query("SELECT to_regclass('quarry.txn_decision') IS NOT NULL AND to_regclass('quarry.locks') IS NOT NULL"), "t");
   Init();
   {
     const std::unique_ptr<Session> session = Writer(1);
