@@ -312,7 +312,7 @@ class Transaction {
       const std::vector<Mutation>& mutations, const CallOptions& call = {}) {
     return client_->BatchWriteIn(id_, mutations, call);
   }
-  // Questions and bulk writes see the transaction's writes and stay on its shard.
+  // Questions and bulk writes see the transaction's writes.
   absl::StatusOr<QueryRows> Query(const std::string& table, const Filter& filter = {},
                                   const QueryOptions& options = {}, const CallOptions& call = {}) {
     return client_->QueryIn(id_, table, filter, options, call);

@@ -149,7 +149,7 @@ void AddLoadSettings(std::vector<Setting>& all) {
   all.push_back(Time("duration", QUARRY_AT(duration), "Time that is counted (10s)"));
   all.push_back(Integer("calls", QUARRY_AT(calls), 0, kMany,
                         "End after as many counted calls; 0 means after the duration (0)"));
-  all.push_back(Time("deadline", QUARRY_AT(deadline), "Deadline of each call; 0 means none (0)"));
+  all.push_back(Time("deadline", QUARRY_AT(deadline), "Deadline of each call; 0 means the gateway's own (0)"));
   all.push_back(Integer("threads", QUARRY_AT(threads), 1, 256,
                         "Threads that send calls, each with its own channels (1)"));
   all.push_back(

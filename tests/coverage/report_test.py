@@ -60,6 +60,11 @@ class ReportTest(unittest.TestCase):
         code, output = self.run_on(file_of("core/txn/a.cc", 1, 0, 1, 1, 0), exceptions="core/txn/a.cc: return 1;" + WHY)
         self.assertEqual(code, 1)
         self.assertIn("not covered: core/txn/a.cc:5: return 1;\n", output)
+        twice = 2 * ("core/txn/a.cc: return 1;" + WHY)
+        self.assertEqual(self.run_on(file_of("core/txn/a.cc", 1, 0, 1, 1, 0), exceptions=twice)[0], 0)
+        code, output = self.run_on(file_of("core/txn/a.cc", 1, 1, 1, 1, 0), exceptions=twice)
+        self.assertEqual(code, 1)
+        self.assertIn("is covered now", output)
 
     def test_lines_that_are_no_code_do_not_count(self):
         code, output = self.run_on(file_of("core/txn/a.cc", 1), file_of("core/txn/a.cc", 0, 0, **{"gcovr/noncode": True}))

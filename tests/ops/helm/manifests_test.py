@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import subprocess
 import unittest
 
@@ -11,12 +10,17 @@ import cluster
 import jsonschema
 import kubernetes_validate
 import yaml
+from quarryd_test import gateway
 
 CRDS = chart.REPO / "build" / "tools" / "crds"
-QUICKSTART = chart.REPO / "packaging" / "quarry.yaml"
-# Seconds that quarryd itself drains where its configuration says nothing; the chart counts on it.
-DRAIN = int(yaml.safe_load(subprocess.run([os.environ["QUARRYD"], "config", "print", "--config", QUICKSTART], text=True,
-                                          capture_output=True, check=True).stdout)["drain_timeout"].removesuffix("s"))
+
+
+@functools.cache
+def drain():
+    """Seconds that quarryd drains where its configuration says nothing; the chart counts on them."""
+    packaged = chart.REPO / "packaging" / "quarry.yaml"
+    printed = subprocess.run([gateway.binary("QUARRYD"), "config", "print", "--config", packaged], text=True, stdout=subprocess.PIPE, check=True)
+    return int(yaml.safe_load(printed.stdout)["drain_timeout"].removesuffix("s"))
 
 
 def strict(schema):
@@ -187,7 +191,7 @@ class OneCase(unittest.TestCase):
             return chart.workload(rendered(case))["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
 
         self.assertEqual({case: grace(case) for case in ("postgres", "sqlite", "full", "openshift")},
-                         {"postgres": 10 + DRAIN + 10, "sqlite": 10 + 5 + 10, "full": 15 + DRAIN + 10, "openshift": 120})
+                         {"postgres": 10 + drain() + 10, "sqlite": 10 + 5 + 10, "full": 15 + drain() + 10, "openshift": 120})
 
     def test_the_autoscaler_owns_the_number_of_gateways(self):
         found = rendered("autoscaling")

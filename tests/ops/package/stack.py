@@ -1,6 +1,6 @@
 """The services of examples/compose without containers: the same files and commands, on ports of this machine.
 
-Only names of hosts and ports are replaced, since here all services share one network.
+Only names of hosts and ports, and the folder of Prometheus' rules, are replaced, since here all services share one machine.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""examples/compose at work: real PostgreSQL with replicas, three gateways and the real HAProxy, from the very files."""
+"""examples/compose at work: real PostgreSQL with replicas, three gateways, the real HAProxy and Prometheus, from the very files."""
 
 import contextlib
 import json

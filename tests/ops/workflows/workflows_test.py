@@ -80,15 +80,15 @@ class WorkflowsTest(unittest.TestCase):
                 self.assertTrue(command.startswith(("./dev ", *PREPARATION)),
                                 f"{path.name}: \"{command}\" cannot be run here; put it behind a ./dev command")
 
-    def test_dev_has_the_commands_and_options_that_they_call(self):
+    def test_dev_has_the_commands_and_long_options_that_they_call(self):
         called = {match.groups() for path in WORKFLOWS for command in run_steps(path.read_text(encoding="utf-8"))
                   for match in re.finditer(r"\./dev (\S+)([^&|;]*)", command)}
         self.assertGreater(len(called), 5)
         for name, options in sorted(called):
             done = subprocess.run([REPO / "dev", name, "--help"], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 0, f"./dev {name}: {done.stderr}")
-            for option in re.findall(r"--[a-z][a-z-]*", options):
-                self.assertRegex(done.stdout, rf"{option}\b", f"./dev {name} has no {option}")
+            for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", options):
+                self.assertRegex(done.stdout, rf"{option}(?![\w-])", f"./dev {name} has no {option}")
 
 
 class ShellTest(unittest.TestCase):
