@@ -23,7 +23,7 @@ def file_of(path, *counts, **more):
 class ReportTest(unittest.TestCase):
     def setUp(self):
         self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        for path in ("core/txn/a.cc", "core/shard/b.cc", "server/c.cc"):
+        for path in ("core/txn/a.cc", "core/shard/b.cc", "core/engine/outcome.cc", "server/c.cc"):
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_text(SOURCE)
         self.enterContext(mock.patch.object(report, "REPO", self.root))
@@ -54,6 +54,11 @@ class ReportTest(unittest.TestCase):
         code, output = self.run_on(file_of("core/txn/a.cc", 1, 0, 1))
         self.assertEqual(code, 1)
         self.assertIn("not covered: core/txn/a.cc:2: return 1;\n", output)
+
+    def test_a_strict_file_of_another_folder_is_demanded_too(self):
+        code, output = self.run_on(file_of("core/engine/outcome.cc", 1, 0, 1))
+        self.assertEqual(code, 1)
+        self.assertIn("not covered: core/engine/outcome.cc:2: return 1;\n", output)
 
     def test_an_exception_excuses_one_line_not_all_of_its_text(self):
         (self.root / "core/txn/a.cc").write_text("int F() {\n  return 1;\n}\nint G() {\n  return 1;\n}\n")
