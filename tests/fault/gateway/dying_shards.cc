@@ -155,7 +155,7 @@ void DyingShards::Kill(int shard, Death death) {
     return;
   }
   // The next one that works, if there is one soon.
-  const absl::Time last = absl::Now() + absl::Milliseconds(100);
+  const absl::Time last = absl::Now() + absl::Milliseconds(500);
   for (bool hit = false; !hit && absl::Now() < last;) {
     const std::string action = death == Death::kTerminated ? "SELECT pg_terminate_backend(pid)::int" : "SELECT pid";
     const absl::StatusOr<std::string> answer =

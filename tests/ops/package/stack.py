@@ -209,8 +209,8 @@ class Stack(contextlib.ExitStack):
             raise AssertionError(f"{name}: {failure}\n{log}") from failure
 
     def load_command(self, seconds):
-        """The shell command of the service load, for a while and with no call that may fail."""
+        """The shell command of the service load, for a while and with no call that may fail, also where all are instrumented."""
         text = self.project["services"]["load"]["command"][0]
         text = replaced(text, [("balancer:7400", f"127.0.0.1:{self.front[7400]}"), ("24h", f"{seconds}s"),
-                               ("--max-error-rate 1", "--max-error-rate 0")])
+                               ("--max-error-rate 1", "--max-error-rate 0"), ("--deadline 5s", "--deadline 30s")])
         return re.sub(r"\bquarry-load\b", gateway.binary("QUARRYLOAD"), text)
