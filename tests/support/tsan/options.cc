@@ -8,13 +8,14 @@ extern "C" const char* __tsan_default_options() {
 
 // The system's libraries are not instrumented: the sanitizer sees what they read and write through the C library, but not
 // the atomics by which they pass it between threads (gRPC's event queues, SQLite's shared index of the WAL, the counts of a
-// shared absl::Status). Races of Quarry's own memory have none of these in their stacks.
+// shared absl::Status, the guards of cpp-httplib's local statics). Races of Quarry's own memory have none of these in their stacks.
 extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
   return "called_from_lib:libgrpc.so\n"
          "called_from_lib:libgrpc++.so\n"
          "called_from_lib:libgpr.so\n"
          "called_from_lib:libsqlite3.so\n"
+         "called_from_lib:libcpp-httplib.so\n"
          "called_from_lib:libabsl_cord.so\n"
          "called_from_lib:libabsl_cord_internal.so\n"
          "called_from_lib:libabsl_graphcycles_internal.so\n"
