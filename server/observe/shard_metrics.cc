@@ -157,7 +157,8 @@ void CollectView(const ShardView& view, Families& out) {
   const Labels labels = {{"shard", view.name}};
   const BackendStats& stats = view.stats;
   out.Gauge("quarry_shard_up", "1 when the shard answers, else 0.", labels, view.state == ShardState::kUp ? 1 : 0);
-  out.Gauge("quarry_pool_sessions_open", "Open connections, shared ones and those of commits over several shards included.", labels, static_cast<double>(stats.sessions_open));
+  out.Gauge("quarry_pool_sessions_open", "Open connections, shared ones and those of commits over several shards included.", labels,
+            static_cast<double>(stats.sessions_open));
   out.Gauge("quarry_pool_sessions_leased", "Sessions in use.", labels, static_cast<double>(stats.sessions_leased));
   out.Gauge("quarry_pool_sessions_max", "Most sessions that may be in use.", labels,
             static_cast<double>(stats.sessions_max));

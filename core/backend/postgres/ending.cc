@@ -39,9 +39,9 @@ absl::Status NotConfirmed(const std::string& shard, const std::string& transacti
 namespace {
 
 constexpr absl::Duration kLookUpMax = absl::Minutes(1);
-// Between two look-ups, each on a connection of its own: from the first, doubled, to the second.
-constexpr absl::Duration kLookUpFirst = absl::Milliseconds(50);
-constexpr absl::Duration kLookUpWait = absl::Milliseconds(800);
+// Between two look-ups, each on a connection of its own; doubled with each.
+constexpr absl::Duration kLookUpPauseFirst = absl::Milliseconds(50);
+constexpr absl::Duration kLookUpPauseMax = absl::Milliseconds(800);
 constexpr char kInvalidParameterValue[] = "22023";
 
 std::string LookUpSql(const Ending& ending) {
@@ -75,7 +75,7 @@ Async<std::optional<std::string>> AskOne(Connection* connection, std::string sql
 // How a transaction ended whose end was not answered.
 Async<absl::Status> LookUp(Core* core, Ending ending, std::string cause) {
   const absl::Time last = core->loop.Now() + kLookUpMax;
-  absl::Duration wait = kLookUpFirst;
+  absl::Duration wait = kLookUpPauseFirst;
   while (core->loop.Now() < last) {
     absl::StatusOr<std::unique_ptr<Connection>> opened = co_await core->Connect(ConnectionUse::kShared, last);
     if (opened.ok()) {
@@ -91,7 +91,7 @@ Async<absl::Status> LookUp(Core* core, Ending ending, std::string cause) {
     }
     SleepUntil pause(core->loop, core->loop.Now() + wait);
     co_await pause;
-    wait = std::min(2 * wait, kLookUpWait);
+    wait = std::min(2 * wait, kLookUpPauseMax);
   }
   co_return CommitUnknown(core->options.shard, ending.transaction, cause);
 }
