@@ -88,6 +88,18 @@ def takes_calls(http):
         return False
 
 
+def wait_until(what, ready, seconds=60):
+    """Polls until `ready` returns something true, and returns that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = ready()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.05)  # A poll of another process.
+
+
 def wait_until_ready(server, ports_file):
     deadline = time.monotonic() + START_SECONDS
     ports = None

@@ -20,6 +20,7 @@ import chart
 from quarryd_test import SECRETS, Pod, gateway
 
 sys.path.insert(0, str(chart.REPO / "tests" / "support" / "postgres"))
+from gateway import wait_until  # noqa: E402
 from servers import Server, free_port, programs  # noqa: E402
 
 TABLES = """CREATE TABLE accounts (account_id bigint PRIMARY KEY);
@@ -27,14 +28,6 @@ CREATE TABLE payments (account_id bigint, payment_id bigint, PRIMARY KEY (accoun
 CREATE TABLE currencies (code text PRIMARY KEY);"""
 PASSWORDS = {"pg0": SECRETS["pg-password"], "pg1": "p@ss"}  # The second stands encoded in a URI.
 SECONDS = 60
-
-
-def wait_until(what, ready):
-    deadline = time.monotonic() + SECONDS
-    while not ready():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {SECONDS} s")
-        time.sleep(0.05)  # A poll of another process.
 
 
 class Started:

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import compose
 
@@ -20,22 +19,10 @@ sys.path[:0] = [str(compose.REPO / "tests" / name) for name in ("integration/cli
 import gateway  # noqa: E402
 import postgres  # noqa: E402
 import prometheus  # noqa: E402
+from gateway import wait_until  # noqa: E402
 
 SHARDS = ("s0", "s1", "s2", "s3")
 GATEWAYS = ("gateway-0", "gateway-1", "gateway-2")
-START_SECONDS = 60
-
-
-def wait_until(what, ready):
-    """Polls until `ready` returns something true, and returns that."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        found = ready()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {START_SECONDS} s")
-        time.sleep(0.05)  # A poll of another process.
 
 
 def replaced(text, pairs):
