@@ -289,7 +289,7 @@ class BankFaultTest : public testing::Test {
       });
     }
     std::mt19937_64 random(seed);
-    gateways_->DisturbUntil(all_done, random, absl::Milliseconds(200));
+    gateways_->DisturbUntil(all_done, random, absl::Milliseconds(200), seen_.exact);
     for (std::thread& thread : threads) thread.join();
     EXPECT_GE(seen_.exact, wanted) << "too few snapshots in time";
   }

@@ -168,7 +168,7 @@ TEST_F(ExactlyOnceFaultTest, RetriedCommitsTakeEffectOnceWhateverIsCut) {
     });
   }
   std::mt19937_64 random(seed);
-  gateways_->DisturbUntil(all_done, random, absl::Milliseconds(60));
+  gateways_->DisturbUntil(all_done, random, absl::Milliseconds(60), next);
   for (std::thread& worker : workers) worker.join();
   ASSERT_NO_FATAL_FAILURE(gateways_->ExpectSettles());
   std::cout << next << " commits, " << gateways_->faults() << " faults, " << tried_again_ << " tried again, " << found_done_

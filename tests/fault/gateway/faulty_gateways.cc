@@ -5,7 +5,6 @@
 #include <iostream>
 #include <utility>
 
-#include "absl/base/config.h"
 #include "absl/time/clock.h"
 #include "core/base/status_macros.h"
 
@@ -18,6 +17,7 @@ constexpr char kTerminateOne[] =
     "AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1";
 
 constexpr uint64_t kBytesMax = 6'000;  // About what a few transactions send.
+constexpr absl::Duration kProgressPoll = absl::Milliseconds(5);
 
 }  // namespace
 
@@ -103,13 +103,15 @@ void FaultyGateways::Disturb(std::mt19937_64& random) {
   ++faults_;
 }
 
-void FaultyGateways::DisturbUntil(const absl::Notification& stop, std::mt19937_64& random, absl::Duration pause_max) {
-  // Where a call takes ten times as long, faults as often would let hardly one end.
-#ifdef ABSL_HAVE_THREAD_SANITIZER
-  pause_max *= 10;
-#endif
+void FaultyGateways::DisturbUntil(const absl::Notification& stop, std::mt19937_64& random, absl::Duration pause_max,
+                                  const std::atomic<int>& done) {
   const auto micros = static_cast<uint64_t>(absl::ToInt64Microseconds(pause_max));
+  int done_before = done;
   while (!stop.WaitForNotificationWithTimeout(absl::Microseconds(static_cast<int64_t>(random() % micros)))) {
+    const bool waits = random() % 2 == 0;
+    while (waits && done == done_before && !stop.WaitForNotificationWithTimeout(kProgressPoll)) {
+    }
+    done_before = done;
     Disturb(random);
   }
 }

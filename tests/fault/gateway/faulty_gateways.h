@@ -42,8 +42,9 @@ class FaultyGateways {
   // Where clients reach a gateway.
   int port(int gateway) const { return client_gates_[static_cast<size_t>(gateway)]->port(); }
 
-  // One fault after the other, with random pauses of at most `pause_max`, until it is told to stop.
-  void DisturbUntil(const absl::Notification& stop, std::mt19937_64& random, absl::Duration pause_max);
+  // One fault after the other, with random pauses of at most `pause_max`, until it is told to stop. Every second one, by chance,
+  // waits until `done` has changed since the one before: where calls are slow, faults by the clock alone would let none end.
+  void DisturbUntil(const absl::Notification& stop, std::mt19937_64& random, absl::Duration pause_max, const std::atomic<int>& done);
   int faults() const { return faults_; }
   // Ends all faults, and expects that within ten seconds no transaction is in doubt and none prepared, that every gateway
   // reads all shards again, and that no session stays behind.

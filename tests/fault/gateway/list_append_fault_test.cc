@@ -227,7 +227,7 @@ class ListAppendFaultTest : public testing::TestWithParam<Order> {
       });
     }
     std::mt19937_64 random(seed);
-    gateways_->DisturbUntil(all_done, random, absl::Milliseconds(200));
+    gateways_->DisturbUntil(all_done, random, absl::Milliseconds(200), snapshots_);
     for (std::thread& thread : threads) thread.join();
     EXPECT_GE(commits_, kCommitsWanted) << "too few commits in time";
     EXPECT_GE(snapshots_, kSnapshotsWanted) << "too few snapshots in time";
