@@ -257,13 +257,18 @@ def lose_a_lock(target):
     sys.exit("ten holders stood still, and no renewal was refused")
 
 
+# A job that takes a second to end when it is told to: for so long its holder goes on, and asks for more time.
+SLOW_TO_END = ("sh", "-c", "trap 'sleep 1; exit 1' TERM; sleep 60 & wait")
+
+
 def _stand_still(target, lock_name):
-    holder = quarryctl(target, "lock", "run", lock_name, "--ttl", "500ms", "--", "sleep", "60", start_new_session=True)
+    holder = quarryctl(target, "lock", "run", lock_name, "--ttl", "3s", "--", *SLOW_TO_END, start_new_session=True)
     try:
         wait_for("the lock is held", lambda: target.call("LockService/GetLock", name=lock_name).get("held"))
+        held = time.monotonic()
+        wait_for("its job runs, long before the first renewal", lambda: time.monotonic() - held > 0.3)
         os.kill(holder.pid, signal.SIGSTOP)
-        stopped = time.monotonic()
-        wait_for("its lease is over", lambda: time.monotonic() - stopped > 1)
+        wait_for("its lease is over", lambda: not target.call("LockService/GetLock", name=lock_name).get("held"))
         os.kill(holder.pid, signal.SIGCONT)
         holder.wait(timeout=30)  # It ends when it knows that it has lost.
     finally:
