@@ -38,6 +38,7 @@ class GrpcLockStream final : public LockStream,
                                            [this] { return answered_ || done_; });
     if (!in_time) {
       context_.TryCancel();
+      End();  // An answer that comes at this very moment ends nothing.
       changed_.wait(lock, [this] { return done_; });
       return MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
                        "the gateway has not answered the renewal in time");
