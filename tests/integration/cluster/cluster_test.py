@@ -23,7 +23,7 @@ import shards
 from python_client_test import FirstSteps, customer_record, error_info, key
 
 KIND, COUNT = shards.chosen()
-SETTLE_SECONDS = 60
+STOP_SECONDS = 60
 NAMES = [f"s{i}" for i in range(COUNT)]
 # What keeps the tests short: a lost shard is looked for often, and a dead gateway's transactions are ended soon.
 SETTINGS = ("tokens.secret=of the cluster test", "breaker.probe_interval=50ms", "transactions.recovery_interval=200ms", "transactions.recovery_age=1s")
@@ -62,7 +62,7 @@ class Cluster:
     def end(self, number):
         self.channel.close()
         self.server.send_signal(number)
-        return self.server.wait(timeout=SETTLE_SECONDS)
+        return self.server.wait(timeout=STOP_SECONDS)
 
     def stop(self):
         if self.server.poll() is None and self.end(signal.SIGTERM) != 0:
@@ -97,14 +97,6 @@ def everywhere(sql):
     return shard_pb2.OnAllShardsRequest(sql=sql, target={"all_shards": True})
 
 
-def eventually(holds, what):
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while not holds():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {SETTLE_SECONDS} s: {what}")
-        time.sleep(0.05)  # A poll of other processes.
-
-
 def succeeds(call):
     try:
         call()
@@ -136,7 +128,7 @@ class ClusterTest(unittest.TestCase):
 
     def wait_until_whole(self):
         """All shards are served again, also by the check of an operator."""
-        eventually(lambda: cluster.ctl("health")[0] == 0, "quarryctl health says that all is well")
+        gateway.wait_until("quarryctl health says that all is well", lambda: cluster.ctl("health")[0] == 0)
 
 
 class ApiTest(FirstSteps):
@@ -215,7 +207,7 @@ class LostShardTest(ClusterTest):
         count.allow_partial = True
         partial = cluster.data.Aggregate(count, timeout=20)
         self.assertEqual([failed.shard for failed in partial.failed_shards], [f"s{lost}"])
-        eventually(lambda: list(self.down()) == [f"s{lost}"], "quarryctl shards list shows the lost shard, and no other")
+        gateway.wait_until("quarryctl shards list shows the lost shard, and no other", lambda: list(self.down()) == [f"s{lost}"])
         self.assertTrue(self.down()[f"s{lost}"]["last_error"]["message"])
         self.assertEqual(cluster.ctl("health")[0], 12)
 
@@ -237,7 +229,7 @@ class KilledGatewayTest(ClusterTest):
             acknowledged = self.commit_until_killed(sent)
             cluster.start()
             self.wait_until_whole()
-            eventually(self.none_in_doubt, "recovery has ended every transaction")
+            gateway.wait_until("recovery has ended every transaction", self.none_in_doubt)
             for commit in sent:
                 numbers = [one.insert.record.columns["customer_id"].int64_value for one in commit.mutations]
                 self.assertIn(self.present(*numbers), (2,) if commit.request_id in acknowledged else (0, 2))
@@ -260,7 +252,7 @@ class KilledGatewayTest(ClusterTest):
         writers = [threading.Thread(target=write) for _ in range(self.WRITERS)]
         for writer in writers:
             writer.start()
-        eventually(lambda: len(acknowledged) >= 10, "ten transactions are acknowledged")
+        gateway.wait_until("ten transactions are acknowledged", lambda: len(acknowledged) >= 10)
         cluster.server.kill()
         for writer in writers:
             writer.join()
@@ -287,7 +279,7 @@ class StandbyTest(ClusterTest):
         cluster.data.Insert(insertion(cluster.new_on(1)), timeout=20)  # The others do not wait.
         pair.standby.start()
         pair.wait_until_streaming()
-        eventually(lambda: succeeds(lambda: cluster.data.Insert(insert, timeout=20)), "the same request is acknowledged")
+        gateway.wait_until("the same request is acknowledged", lambda: succeeds(lambda: cluster.data.Insert(insert, timeout=20)))
         number = insert.record.columns["customer_id"].int64_value
         self.assertEqual(pair.primary.sql(f"SELECT count(*) FROM customers WHERE customer_id = {number}", shards.DATABASE), "1")
         pair.standby.wait_for(f"SELECT count(*) FROM customers WHERE customer_id = {number}", "1", shards.DATABASE)

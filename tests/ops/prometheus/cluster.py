@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 
-from prometheus import gateway, postgres, wait_for
+from prometheus import gateway, postgres
 
 KEYS = 2000
 LOAD = ["get:50", "update:20", "upsert:10", "insert:4", "delete:4", "batch_get:4", "batch_write:2", "list:4", "query:4",
@@ -62,7 +62,7 @@ class PostgresServer:
                  self.folder, *(word for setting in settings for word in ("-c", setting))],
                 stdout=log, stderr=log, cwd=self.folder, preexec_fn=gateway.die_with_parent, **postgres.unprivileged())
         ready = [postgres.programs() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        wait_for("PostgreSQL starts", lambda: subprocess.run(ready, check=False).returncode == 0, 60)
+        gateway.wait_until("PostgreSQL starts", lambda: subprocess.run(ready, check=False).returncode == 0, 60)
 
     def stop(self):
         """At once, as a power cut does."""
@@ -156,8 +156,8 @@ def quarry_load(command, target, *options):
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=gateway.die_with_parent)
 
 
-def quarryctl(target, *words, **options):
-    return subprocess.Popen([gateway.binary("QUARRYCTL"), "--address", target.grpc, *words], stdout=subprocess.DEVNULL,
+def quarryctl(target, *words, stdout=subprocess.DEVNULL, **options):
+    return subprocess.Popen([gateway.binary("QUARRYCTL"), "--address", target.grpc, *words], stdout=stdout,
                             stderr=subprocess.DEVNULL, preexec_fn=gateway.die_with_parent, **options)
 
 
@@ -257,24 +257,25 @@ def lose_a_lock(target):
     sys.exit("ten holders stood still, and no renewal was refused")
 
 
-# A job that takes a second to end when it is told to: for so long its holder goes on, and asks for more time.
-SLOW_TO_END = ("sh", "-c", "trap 'sleep 1; exit 1' TERM; sleep 60 & wait")
+# A job that says when it runs, and takes a second to end when it is told to: for so long its holder goes on, and asks for more time.
+SLOW_TO_END = ("sh", "-c", "trap 'sleep 1; exit 1' TERM; echo runs; sleep 60 & wait")
 
 
 def _stand_still(target, lock_name):
-    holder = quarryctl(target, "lock", "run", lock_name, "--ttl", "3s", "--", *SLOW_TO_END, start_new_session=True)
+    holder = quarryctl(target, "lock", "run", lock_name, "--ttl", "3s", "--", *SLOW_TO_END, start_new_session=True,
+                       stdout=subprocess.PIPE)
     try:
-        wait_for("the lock is held", lambda: target.call("LockService/GetLock", name=lock_name).get("held"))
-        held = time.monotonic()
-        wait_for("its job runs, long before the first renewal", lambda: time.monotonic() - held > 0.3)
+        if holder.stdout.readline() != b"runs\n":
+            sys.exit(f"lock run ended with {holder.wait()} before its job began")
         os.kill(holder.pid, signal.SIGSTOP)
-        wait_for("its lease is over", lambda: not target.call("LockService/GetLock", name=lock_name).get("held"))
+        gateway.wait_until("its lease is over", lambda: not target.call("LockService/GetLock", name=lock_name).get("held"))
         os.kill(holder.pid, signal.SIGCONT)
         holder.wait(timeout=30)  # It ends when it knows that it has lost.
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(holder.pid, signal.SIGKILL)
         holder.wait()
+        holder.stdout.close()
 
 
 def crowd(target, shard, statements=40, seconds=2):

@@ -13,7 +13,7 @@ import unittest
 import cluster
 import dashboards
 import prometheus
-from prometheus import gateway, wait_for
+from prometheus import gateway
 
 QUIET_SECONDS = 8  # Of load alone, before the trouble begins.
 RATE_INTERVAL = "5s"
@@ -44,20 +44,20 @@ class Live(unittest.TestCase):
     def trouble(cls):
         """What makes every series appear: a lost lock, a full pool, a shard that is down and comes back."""
         asks = cls.api.query
-        wait_for("quiet load", lambda: time.time() > cls.start + QUIET_SECONDS)
+        gateway.wait_until("quiet load", lambda: time.time() > cls.start + QUIET_SECONDS)
         cluster.lose_a_lock(cls.cluster.gateways[0])
         crowd = cluster.crowd(cls.cluster.gateways[1], "s0")
-        wait_for("calls wait for sessions", lambda: asks("sum(quarry_pool_waiters) > 0"))
+        gateway.wait_until("calls wait for sessions", lambda: asks("sum(quarry_pool_waiters) > 0"))
         for statement in crowd:
             statement.wait(timeout=60)
         cls.cluster.servers[1].stop()
-        wait_for("a breaker opens", lambda: asks('max(max_over_time(quarry_shard_breaker_open{shard="s2"}[1m])) > 0'))
-        wait_for("the alert sees it", lambda: asks('ALERTS{alertname="QuarryShardDown", shard="s2"}'))
-        wait_for("calls fail for it", lambda: asks('sum(rate(grpc_server_handled_total{grpc_code="Unavailable"}[5s])) > 0'))
+        gateway.wait_until("a breaker opens", lambda: asks('max(max_over_time(quarry_shard_breaker_open{shard="s2"}[1m])) > 0'))
+        gateway.wait_until("the alert sees it", lambda: asks('ALERTS{alertname="QuarryShardDown", shard="s2"}'))
+        gateway.wait_until("calls fail for it", lambda: asks('sum(rate(grpc_server_handled_total{grpc_code="Unavailable"}[5s])) > 0'))
         cls.cluster.servers[1].start()
-        wait_for("it is up again", lambda: asks('min(quarry_shard_up) == 1'), 60)
+        gateway.wait_until("it is up again", lambda: asks('min(quarry_shard_up) == 1'), 60)
         back = time.time()
-        wait_for("load with all shards again", lambda: time.time() > back + 4)
+        gateway.wait_until("load with all shards again", lambda: time.time() > back + 4)
 
     def each_query(self):
         for name, dashboard in dashboards.load().items():

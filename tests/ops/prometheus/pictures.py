@@ -19,14 +19,14 @@ import time
 import cluster
 import dashboards
 import prometheus
-from prometheus import gateway, wait_for
+from prometheus import gateway
 
 PICTURES = dashboards.DRAWN.parent
 SCRAPE, RATE_INTERVAL = "2s", "16s"
 
 
 def until(moment):
-    wait_for("the next part of the recording", lambda: time.time() >= moment, 600)
+    gateway.wait_until("the next part of the recording", lambda: time.time() >= moment, 600)
 
 
 def commits(target, seconds):

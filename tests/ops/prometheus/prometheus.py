@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -24,7 +23,6 @@ import postgres  # noqa: E402
 CHART = REPO / "helm" / "quarry"
 METRICS_PAGE = REPO / "docs" / "metrics.md"
 RULES = sorted((CHART / "rules").glob("*.yaml"))
-START_SECONDS = 30
 
 
 def program(name):
@@ -58,18 +56,6 @@ class Prometheus:
         return self.get("query_range", query=expression, start=start, end=end, step=step)["result"]
 
 
-def wait_for(what, condition, seconds=START_SECONDS):
-    """Polls until `condition` gives something true, and returns it."""
-    deadline = time.monotonic() + seconds
-    while True:
-        result = condition()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds} s: {what}")
-        time.sleep(0.1)  # A poll of other processes.
-
-
 @contextlib.contextmanager
 def prometheus(folder, targets, job="quarry", rules=RULES, interval="1s"):
     """Scrapes `targets` (host:port) as `job` with these rules, until the block ends; yields its API."""
@@ -101,5 +87,5 @@ def _ready(server, api, log):
                 return True
         return False
 
-    wait_for("Prometheus is ready", answers)
+    gateway.wait_until("Prometheus is ready", answers)
     return api
