@@ -39,11 +39,11 @@ Evidence EvidenceOf(const absl::Status& status, absl::Duration took, absl::Durat
   }
 }
 
-bool Breaker::Admit(absl::Time now) {
-  if (!open_) return true;
-  if (now < next_probe_) return false;
+std::optional<Breaker::Ticket> Breaker::Admit(absl::Time now) {
+  if (!open_) return ticket();
+  if (now < next_probe_) return std::nullopt;
   next_probe_ = now + options_.probe_interval;
-  return true;
+  return Ticket{.period = ++period_, .probe = true};
 }
 
 void Breaker::Record(Ticket ticket, const absl::Status& status, absl::Duration took, absl::Time now) {
@@ -57,8 +57,9 @@ void Breaker::Record(Ticket ticket, const absl::Status& status, absl::Duration t
       open_ = false;
       return;
     case Evidence::kFault:
-      if (ticket != period_) return;
+      if (ticket.period != period_) return;
       last_fault_ = status;
+      if (ticket.probe) next_probe_ = now + options_.probe_interval;
       if (open_ || ++faults_ < options_.faults_max) return;
       open_ = true;
       ++period_;

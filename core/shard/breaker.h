@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -11,7 +12,7 @@ namespace quarry {
 struct BreakerOptions {
   // So many faults in a row, without one healthy answer between them, open the breaker.
   int faults_max = 5;
-  // An open breaker lets one call through per interval.
+  // An open breaker lets one call through, the probe, so long after the one before began, or failed.
   absl::Duration probe_interval = absl::Seconds(1);
   // A deadline that ended sooner than this after the call began says more about the caller than about the
   // shard.
@@ -30,16 +31,21 @@ Evidence EvidenceOf(const absl::Status& status, absl::Duration took, absl::Durat
 
 class Breaker {
  public:
-  // Names the period in which a call was admitted: a call that began before the breaker last changed cannot
-  // count as a fault against what came after.
-  using Ticket = uint64_t;
+  // One admitted call. A period ends when the breaker opens, admits a probe, or closes: a call that began in an earlier one
+  // cannot count as a fault against what came after.
+  struct Ticket {
+    uint64_t period = 0;
+    bool probe = false;
+  };
 
   explicit Breaker(BreakerOptions options) : options_(options) {}
 
-  // True when a call may go to the shard. An open breaker admits one probe per interval, counted from the
-  // admission: a probe that never reports leaves the next one its turn.
-  bool Admit(absl::Time now);
-  Ticket ticket() const { return period_; }
+  // Nullopt when a call may not go to the shard. An open breaker admits one probe per interval, counted from the admission,
+  // for a probe that never reports leaves the next one its turn; one that fails begins the interval again, lest a caller who
+  // asks again and again and waits for longer than the interval is each time the probe.
+  std::optional<Ticket> Admit(absl::Time now);
+  // Of a call that goes whether the breaker is open or not.
+  Ticket ticket() const { return {.period = period_}; }
   // Once per admitted call at its end; a call that was dropped need not report.
   void Record(Ticket ticket, const absl::Status& status, absl::Duration took, absl::Time now);
 
@@ -53,7 +59,7 @@ class Breaker {
   const BreakerOptions options_;
   bool open_ = false;
   int faults_ = 0;
-  Ticket period_ = 0;
+  uint64_t period_ = 0;
   absl::Time next_probe_ = absl::InfinitePast();
   absl::Status last_fault_;
 };

@@ -1,5 +1,6 @@
 #include "core/shard/breaker_backend.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,8 +17,8 @@ struct BreakerBackend::State {
   Breaker breaker;
   ShardObserver& observer;
 
-  absl::Status Admit(absl::Time now) {
-    if (breaker.Admit(now)) return absl::OkStatus();
+  absl::StatusOr<Breaker::Ticket> Admit(absl::Time now) {
+    if (const std::optional<Breaker::Ticket> ticket = breaker.Admit(now); ticket.has_value()) return *ticket;
     ErrorDetail detail;
     detail.reason = reason::kCircuitOpen;
     detail.facts = {{"shard", shard}};
@@ -36,11 +37,14 @@ namespace {
 // well before ours ends. Who has waited this share of what was left when the shard was asked has waited in vain.
 constexpr double kWaitedInVain = 0.8;
 
-// One admitted call: its period, its start. The references outlive it.
+// One admitted call: its ticket, its start. The references outlive it.
 class Admitted {
  public:
+  Admitted(Breaker& breaker, ShardObserver& observer, const CallContext& ctx, Breaker::Ticket ticket)
+      : breaker_(breaker), observer_(observer), ctx_(ctx), ticket_(ticket), started_(ctx.loop.Now()) {}
+  // One that was not asked for.
   Admitted(Breaker& breaker, ShardObserver& observer, const CallContext& ctx)
-      : breaker_(breaker), observer_(observer), ctx_(ctx), ticket_(breaker.ticket()), started_(ctx.loop.Now()) {}
+      : Admitted(breaker, observer, ctx, breaker.ticket()) {}
   Admitted(const Admitted&) = delete;
   Admitted& operator=(const Admitted&) = delete;
   // Dropped: by a caller that has gone, which says nothing, or at its deadline while the shard was asked.
@@ -139,8 +143,8 @@ BreakerBackend::BreakerBackend(std::unique_ptr<Backend> next, std::string shard,
 const Breaker& BreakerBackend::breaker() const { return state_->breaker; }
 
 Async<absl::StatusOr<TaskResult>> BreakerBackend::Execute(const Task& task, const CallContext& ctx) {
-  QUARRY_CO_RETURN_IF_ERROR(state_->Admit(ctx.loop.Now()));
-  Admitted call(state_->breaker, state_->observer, ctx);
+  QUARRY_CO_ASSIGN_OR_RETURN(const Breaker::Ticket ticket, state_->Admit(ctx.loop.Now()));
+  Admitted call(state_->breaker, state_->observer, ctx, ticket);
   absl::StatusOr<TaskResult> result = co_await next_->Execute(task, ctx);
   call.Record(result.status());
   co_return result;
@@ -148,8 +152,8 @@ Async<absl::StatusOr<TaskResult>> BreakerBackend::Execute(const Task& task, cons
 
 Async<absl::StatusOr<std::unique_ptr<Session>>> BreakerBackend::Lease(const SessionOptions& options,
                                                                       const CallContext& ctx) {
-  QUARRY_CO_RETURN_IF_ERROR(state_->Admit(ctx.loop.Now()));
-  Admitted call(state_->breaker, state_->observer, ctx);
+  QUARRY_CO_ASSIGN_OR_RETURN(const Breaker::Ticket ticket, state_->Admit(ctx.loop.Now()));
+  Admitted call(state_->breaker, state_->observer, ctx, ticket);
   absl::StatusOr<std::unique_ptr<Session>> leased = co_await next_->Lease(options, ctx);
   if (!leased.ok()) {
     call.Record(leased.status());

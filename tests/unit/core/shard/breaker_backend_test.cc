@@ -82,6 +82,21 @@ TEST_F(BreakerBackendTest, ADroppedProbeDoesNotWedgeIt) {
   EXPECT_FALSE(breaker.breaker().open());
 }
 
+TEST_F(BreakerBackendTest, OneCallerAfterAnotherIsNotEachTimeTheProbe) {
+  Open();
+  fake->TakeTime(absl::InfiniteDuration());
+  loop.Advance(absl::Seconds(10));
+  ctx.deadline = loop.Now() + absl::Seconds(15);
+  ctx.stage = Stage::kQuery;
+  const Task task = AnyRead();
+  Started<absl::StatusOr<TaskResult>> probe(breaker.Execute(task, ctx));
+  loop.Advance(absl::Seconds(15));
+  probe.Drop();
+  const absl::Status refused = Call(breaker, AnyRead());
+  EXPECT_THAT(refused, HasReason("CIRCUIT_OPEN"));
+  EXPECT_THAT(DetailOf(refused).retry_after, Optional(absl::Seconds(10)));
+}
+
 TEST_F(BreakerBackendTest, CallersThatGoAtTheirDeadlineCountAndThoseThatGoBeforeDoNot) {
   fake->TakeTime(absl::InfiniteDuration());
   const Task task = AnyRead();

@@ -2,6 +2,7 @@
 
 #include <random>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,7 +67,7 @@ class BreakerTest : public ::testing::Test {
     options.probe_interval = absl::Seconds(10);
     return options;
   }
-  bool Admit() { return breaker_.Admit(clock_.Now()); }
+  bool Admit() { return breaker_.Admit(clock_.Now()).has_value(); }
   void Record(const absl::Status& status) { Record(breaker_.ticket(), status); }
   void Record(Breaker::Ticket ticket, const absl::Status& status) {
     breaker_.Record(ticket, status, kLong, clock_.Now());
@@ -106,6 +107,32 @@ TEST_F(BreakerTest, AdmitsOneProbePerInterval) {
   EXPECT_TRUE(breaker_.open());
   EXPECT_FALSE(Admit());
   clock_.Advance(absl::Seconds(10));
+  EXPECT_TRUE(Admit());
+}
+
+TEST_F(BreakerTest, WhoAsksAgainAfterAProbeThatFailedLateIsNotTheNextProbe) {
+  Open();
+  clock_.Advance(absl::Seconds(10));
+  const std::optional<Breaker::Ticket> probe = breaker_.Admit(clock_.Now());
+  ASSERT_TRUE(probe.has_value());
+  clock_.Advance(absl::Seconds(15));
+  Record(*probe, absl::DeadlineExceededError("hung"));
+  EXPECT_FALSE(Admit());
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_TRUE(Admit());
+}
+
+TEST_F(BreakerTest, NoFaultButThatOfTheLatestProbePutsTheNextOneOff) {
+  Open();
+  clock_.Advance(absl::Seconds(10));
+  const std::optional<Breaker::Ticket> earlier = breaker_.Admit(clock_.Now());
+  ASSERT_TRUE(earlier.has_value());
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_TRUE(Admit());
+  clock_.Advance(absl::Seconds(9));
+  Record(*earlier, absl::DeadlineExceededError("hung"));
+  Record(kDown);  // A ping's, or a session's.
+  clock_.Advance(absl::Seconds(1));
   EXPECT_TRUE(Admit());
 }
 
@@ -165,23 +192,23 @@ TEST_F(BreakerTest, KeepsItsPromisesInAnyOrderOfEvents) {
     clock_.Advance(absl::Milliseconds(random.Next() % 3000));
     const bool was_open = breaker_.open();
     if (random.Next() % 2 == 0) {
-      const bool admitted = Admit();
+      const std::optional<Breaker::Ticket> admitted = breaker_.Admit(clock_.Now());
       // A closed breaker admits everything, an open one no two within an interval, and never none for longer.
       if (!was_open) {
-        ASSERT_TRUE(admitted) << event;
-      } else if (admitted) {
+        ASSERT_TRUE(admitted.has_value()) << event;
+      } else if (admitted.has_value()) {
         ASSERT_GE(clock_.Now() - last_probe, absl::Seconds(10)) << event;
         last_probe = clock_.Now();
       } else {
         ASSERT_LE(breaker_.next_probe() - clock_.Now(), absl::Seconds(10)) << event;
       }
-      if (admitted && random.Next() % 10 != 0) under_way.push_back(breaker_.ticket());
+      if (admitted.has_value() && random.Next() % 10 != 0) under_way.push_back(*admitted);
     } else if (!under_way.empty()) {
       const size_t at = random.Next() % under_way.size();
       const Breaker::Ticket ticket = under_way[at];
       under_way.erase(under_way.begin() + static_cast<std::ptrdiff_t>(at));
       const bool fault = random.Next() % 4 != 0;
-      const bool stale = ticket != breaker_.ticket();
+      const bool stale = ticket.period != breaker_.ticket().period;
       Record(ticket, fault ? kDown : absl::OkStatus());
       if (!fault) {
         ASSERT_FALSE(breaker_.open()) << event;
