@@ -42,7 +42,7 @@ class Admitted {
  public:
   Admitted(Breaker& breaker, ShardObserver& observer, const CallContext& ctx, Breaker::Ticket ticket)
       : breaker_(breaker), observer_(observer), ctx_(ctx), ticket_(ticket), started_(ctx.loop.Now()) {}
-  // One that was not asked for.
+  // One that goes whether the breaker is open or not.
   Admitted(Breaker& breaker, ShardObserver& observer, const CallContext& ctx)
       : Admitted(breaker, observer, ctx, breaker.ticket()) {}
   Admitted(const Admitted&) = delete;
