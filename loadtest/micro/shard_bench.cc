@@ -2,6 +2,7 @@
 #include <benchmark/benchmark.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "core/backend/lease_pool.h"
@@ -91,9 +92,8 @@ void CheckBreaker(benchmark::State& state) {
   const absl::Status answer;
   const CountAllocations count(state);
   for (auto _ : state) {
-    bool admitted = breaker.Admit(now);
-    benchmark::DoNotOptimize(admitted);
-    breaker.Record(breaker.ticket(), answer, absl::Milliseconds(1), now);
+    const std::optional<Breaker::Ticket> ticket = breaker.Admit(now);
+    breaker.Record(*ticket, answer, absl::Milliseconds(1), now);
   }
 }
 
