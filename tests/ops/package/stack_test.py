@@ -63,8 +63,9 @@ class StackTest(unittest.TestCase):
         for shard in SHARDS:
             self.assertEqual(self.stack.ask(shard, "SELECT application_name, sync_state FROM pg_stat_replication"),
                              "replica|sync", shard)
-            rows = self.stack.ask(f"{shard}-replica", "SELECT name FROM countries", "quarry", "SHARD_PASSWORD")
-            self.assertEqual(rows, "Netherlands", shard)
+            # A commit waits until its replica has it on disk, not until a query there sees it.
+            wait_until(f"the replica of {shard} shows the row", lambda shard=shard: self.stack.ask(
+                f"{shard}-replica", "SELECT name FROM countries", "quarry", "SHARD_PASSWORD") == "Netherlands")
             self.assertEqual(self.stack.ask(shard, "SELECT rolsuper FROM pg_roles WHERE rolname = 'quarry'"), "f")
 
     def test_calls_of_one_client_are_spread_over_the_gateways(self):
