@@ -23,6 +23,9 @@ FROM ${DEBIAN}
 # Before the package, which keeps an account that is there: a number that Kubernetes can see is not root's.
 RUN groupadd --system --gid 7400 quarry && \
     useradd --system --uid 7400 --gid quarry --home-dir /var/lib/quarry --shell /usr/sbin/nologin quarry
+# Which package the image is made of. Debian 12's buildah does not look into what is mounted: where nothing copied has changed, it
+# takes the layer of an earlier package from its cache.
+COPY --from=build /src/build/package/*.deb.sha256 /usr/share/quarry/
 # The package brings the stripped binaries and names the libraries that they need; nothing else is installed.
 RUN --mount=type=bind,from=build,source=/src/build/package,target=/packages \
     apt-get update && \

@@ -66,6 +66,11 @@ class PackagesTest(unittest.TestCase):
             self.assertNotIn(".debug_info", output("readelf", "--section-headers", "--wide", root / "usr/bin" / name))
             self.assertEqual(output(root / "usr/bin" / name, "--version").strip(), f"{name} {self.version}")
 
+    def test_each_package_has_its_checksum_beside_it(self):
+        for package in (self.deb, self.tarball):
+            said = output("sha256sum", "--check", "--strict", f"{package.name}.sha256", cwd=self.folder)
+            self.assertEqual(said, f"{package.name}: OK\n")
+
     def test_the_configuration_that_is_installed_is_good(self):
         good = output(os.environ["QUARRYD"], "config", "check", "--config", REPO / "packaging" / "quarry.yaml")
         self.assertIn("2 shards", good)

@@ -10,6 +10,8 @@ second run is quicker; rm -r build/verify starts over.
 """
 
 import argparse
+import filecmp
+import hashlib
 import os
 import pathlib
 import pwd
@@ -24,6 +26,7 @@ from rootfs import PATH, Failed, base_tar, in_root, run, running, unpack, wait_f
 WORK = REPO / "build" / "verify"
 TAG = "localhost/quarry:verify"
 STAGE = "localhost/quarry:build"
+PROGRAMS = ("quarryd", "quarryctl", "quarry-load")
 CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
@@ -73,7 +76,19 @@ def check_calls(program, log):
         expect(f"GET /{path}", program.get(f"http://127.0.0.1:7480/{path}"), 200)
 
 
-def check_image(buildah):
+def check_programs(root, deb):
+    """The programs of the image are those of this package: a builder's cache could have brought earlier ones."""
+    fresh = WORK / "deb-files"
+    shutil.rmtree(fresh, ignore_errors=True)
+    run("dpkg-deb", "--extract", deb, fresh)
+    for name in PROGRAMS:
+        same = filecmp.cmp(root / "usr/bin" / name, fresh / "usr/bin" / name, shallow=False)
+        expect(f"the image's {name} is that of the package", same, True)
+    checksum = (root / "usr/share/quarry" / f"{deb.name}.sha256").read_text(encoding="utf-8").split()[0]
+    expect("the checksum in the image", checksum, hashlib.sha256(deb.read_bytes()).hexdigest())
+
+
+def check_image(buildah, deb):
     config = buildah.config(TAG)
     check_image_config(config)
     user = tuple(map(int, config["User"].split(":")))
@@ -82,6 +97,7 @@ def check_image(buildah):
     log = WORK / "image.log"
     name, root = buildah.container(TAG)
     try:
+        check_programs(root, deb)
         for case, arguments in (("default", config["Cmd"]),
                                 ("shop", ["run", "--quickstart", "/var/lib/quarry/shop"])):
             data = WORK / f"data-{case}"
@@ -168,7 +184,7 @@ def check_deb(deb, tarball, mirror):
     # The libraries are those of the .deb; the folder is where the tarball says nothing of.
     run("tar", "-C", root / "opt", "-xf", tarball)
     folder = "/opt/" + tarball.name.removesuffix(".tar.gz")
-    for name in ("quarryd", "quarryctl", "quarry-load"):
+    for name in PROGRAMS:
         said = in_root(root, f"{folder}/bin/{name}", "--version", text=True, capture_output=True).strip()
         expect(f"{name} --version", said, f"{name} {version()}")
     in_root(root, f"{folder}/bin/quarryd", "config", "check", "--config", f"{folder}/share/quarry/quarry.yaml")
@@ -212,8 +228,9 @@ def main():
     buildah = Buildah(WORK)
     try:
         build_image(buildah, options)
-        check_image(buildah)
-        check_deb(*packages_of(buildah), options.mirror)
+        deb, tarball = packages_of(buildah)
+        check_image(buildah, deb)
+        check_deb(deb, tarball, options.mirror)
     except (Failed, subprocess.TimeoutExpired) as failure:
         sys.exit(f"verify.py: {failure}")
     finally:
