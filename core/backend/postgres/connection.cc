@@ -48,6 +48,7 @@ Connection::~Connection() {
   for (const InFlight& flight : in_flight_) {
     if (flight.stream != nullptr) flight.stream->on_ready = nullptr;
   }
+  if (interrupt != nullptr) interrupt->connection = nullptr;
   Break("closed");
   PQfinish(connection_);
 }

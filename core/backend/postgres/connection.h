@@ -98,8 +98,9 @@ struct ConnectOptions {
 
 // A request to the server to stop a session's statement.
 struct Interrupt {
+  Connection* connection;  // Null once it is gone.
   bool done = false;
-  std::vector<Completer<bool>> waiters;
+  std::vector<Completer<bool>> waiters = {};
 };
 
 class Connection {

@@ -18,6 +18,9 @@ constexpr absl::Duration kBackoffMax = absl::Seconds(1);
 constexpr absl::Duration kHurried = absl::Milliseconds(250);
 // How long a connection may take to come clean before it is closed instead.
 constexpr absl::Duration kCleanMax = absl::Seconds(2);
+// Between two requests to stop a statement; doubled with each.
+constexpr absl::Duration kCancelPauseFirst = absl::Milliseconds(50);
+constexpr absl::Duration kCancelPauseMax = absl::Milliseconds(800);
 // A transaction that does nothing ends before anybody forgets that recovery has decided against it: within an hour, and
 // abort rows are kept for two at least (transactions.outcome_keep). A server or a role with a lower bound keeps it.
 constexpr char kBoundIdle[] =
@@ -41,6 +44,10 @@ LeasePoolOptions PoolOptions(const PostgresOptions& options) {
   pool.sessions_max = options.sessions_max;
   pool.waiters_max = options.waiters_max;
   return pool;
+}
+
+bool MayBeStopped(const Connection& connection) {
+  return connection.usable() && !connection.idle() && !connection.committing();
 }
 
 std::string Millis(absl::Duration duration) { return absl::StrCat(absl::ToInt64Milliseconds(duration), "ms"); }
@@ -145,14 +152,27 @@ void Core::StartPurge() {
 }
 
 void Core::StartInterrupt(Connection* connection) {
-  if (!connection->usable() || connection->idle() || connection->committing()) return;
+  if (!MayBeStopped(*connection)) return;
   if (connection->interrupt != nullptr && !connection->interrupt->done) return;
-  connection->interrupt = std::make_shared<Interrupt>();
-  background.Run(SendInterrupt(connection->server_pid(), connection->interrupt));
+  connection->interrupt = std::make_shared<Interrupt>(Interrupt{connection});
+  background.Run(RunInterrupt(connection->interrupt));
+}
+
+// A request that comes while the server binds a statement is forgotten when it reads the next command, and a function may catch
+// one: so ask again.
+Async<void> Core::RunInterrupt(std::shared_ptr<Interrupt> interrupt) {
+  absl::Duration wait = kCancelPauseFirst;
+  while (interrupt->connection != nullptr && MayBeStopped(*interrupt->connection)) {
+    co_await CancelOnce(interrupt->connection->server_pid());
+    if (interrupt->connection != nullptr) co_await interrupt->connection->WaitIdle(loop.Now() + wait);
+    wait = std::min(2 * wait, kCancelPauseMax);
+  }
+  interrupt->done = true;
+  for (Completer<bool>& waiter : std::exchange(interrupt->waiters, {})) waiter.Set(true);
 }
 
 // libpq's own PQcancel blocks, so another connection asks.
-Async<void> Core::SendInterrupt(int pid, std::shared_ptr<Interrupt> interrupt) {
+Async<void> Core::CancelOnce(int pid) {
   const absl::Time deadline = loop.Now() + kCleanMax;
   // One opens it, the others wait for that.
   while (control_opens_) {
@@ -166,14 +186,11 @@ Async<void> Core::SendInterrupt(int pid, std::shared_ptr<Interrupt> interrupt) {
     if (opened.ok()) control_ = *std::move(opened);
     for (Completer<bool>& waiter : std::exchange(control_line_, {})) waiter.Set(true);
   }
-  if (control_ != nullptr && control_->usable()) {
-    const auto batch = std::make_shared<Batch>();
-    batch->commands.push_back(Plain(absl::StrCat("SELECT pg_cancel_backend(", pid, ")")));
-    const bool answered = co_await control_->Run(batch, deadline);
-    if (!answered) control_->Break("no answer");
-  }
-  interrupt->done = true;
-  for (Completer<bool>& waiter : std::exchange(interrupt->waiters, {})) waiter.Set(true);
+  if (control_ == nullptr || !control_->usable()) co_return;
+  const auto batch = std::make_shared<Batch>();
+  batch->commands.push_back(Plain(absl::StrCat("SELECT pg_cancel_backend(", pid, ")")));
+  const bool answered = co_await control_->Run(batch, deadline);
+  if (!answered) control_->Break("no answer");
 }
 
 Async<bool> Core::Settle(Connection* connection, absl::Time deadline) {

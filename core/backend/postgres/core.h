@@ -62,7 +62,7 @@ class Core {
   // Takes back what Lease gave: to the pool when it is clean, after a clean-up in the background when it can be made
   // clean, else closed. Null gives back the place alone.
   void GiveBack(std::unique_ptr<Connection> connection);
-  // Asks the server, in the background, to stop what runs on `connection`.
+  // Asks the server, in the background, to stop what runs on `connection`, until it has.
   void StartInterrupt(Connection* connection);
   // Waits until nothing runs on `connection` and no interrupt is on its way to it.
   Async<bool> Settle(Connection* connection, absl::Time deadline);
@@ -89,7 +89,8 @@ class Core {
   bool two_phase_checked = false;  // The server is known to be fit for transactions over several shards.
 
  private:
-  Async<void> SendInterrupt(int pid, std::shared_ptr<Interrupt> interrupt);
+  Async<void> RunInterrupt(std::shared_ptr<Interrupt> interrupt);
+  Async<void> CancelOnce(int pid);
   Async<void> Recycle(std::unique_ptr<Connection> connection);
   Async<bool> Clean(Connection* connection);
   void Close(std::unique_ptr<Connection> connection);

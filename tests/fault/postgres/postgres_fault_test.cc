@@ -238,6 +238,30 @@ TEST_F(PostgresFaultTest, ACallerWhoseTimeEndsWhileAConnectionOpensDoesNotKeepTh
   ExpectNothingLeased();
 }
 
+TEST_F(PostgresFaultTest, AStatementThatSurvivesACancelIsCancelledAgain) {
+  Use(PostgresCluster::Shared(), PostgresCluster::Shared().port());
+  const std::string survives = "BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END; ";
+  ASSERT_THAT(cluster_->Run("fault", absl::StrCat("CREATE FUNCTION deaf() RETURNS int LANGUAGE plpgsql AS $$ BEGIN ", survives,
+                                                  survives, "PERFORM pg_sleep(60); RETURN 1; END $$")),
+              IsOk());
+  const SessionOptions options;
+  const CallContext ctx = Within(absl::Seconds(30));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session, RunOn(loop_, backend_->Lease(options, ctx)));
+  const Step deaf = OneStep(Sql("SELECT deaf()", {}, false)).steps[0];
+  const CallContext hurried = Within(absl::Milliseconds(200));
+  EXPECT_THAT(RunOn(loop_, session->Execute(deaf, hurried)), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  // Without another call it ends too, and what comes next is not hit.
+  while (Query("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT deaf()'") != "0") {
+    ASSERT_LT(loop_.Now(), ctx.deadline) << "it runs on";
+    loop_.RunOnce(absl::Milliseconds(10));
+  }
+  const Step next = OneStep(Sql("INSERT INTO t SELECT 1 FROM pg_sleep(0.2)", {}, true)).steps[0];
+  EXPECT_THAT(RunOn(loop_, session->Execute(next, ctx)), IsOk());
+  const CommitOptions commit;
+  EXPECT_THAT(RunOn(loop_, session->Commit(commit, ctx)), IsOk());
+  EXPECT_TRUE(Exists(1));
+}
+
 TEST_F(PostgresFaultTest, AServerThatIsKilledLosesNothingThatWasAcknowledgedAndCountsNothingTwice) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<PostgresCluster> cluster, PostgresCluster::Create());
   Use(*cluster, cluster->port());
