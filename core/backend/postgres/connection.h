@@ -96,7 +96,7 @@ struct ConnectOptions {
   std::vector<std::pair<std::string, std::string>> settings;  // For this session, by name.
 };
 
-// A request to the server to stop a session's statement.
+// Requests to the server to stop a session's statement, one after another until it has.
 struct Interrupt {
   Connection* connection;  // Null once it is gone.
   bool done = false;
